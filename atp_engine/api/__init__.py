@@ -1,0 +1,1 @@
+"""The HTTP face: LLM endpoints, admin API, event stream, dashboard."""

@@ -1,0 +1,1 @@
+"""What any face may hold of the engine: a client over HTTP and SSE, and the views it returns."""

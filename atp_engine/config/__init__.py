@@ -1,0 +1,1 @@
+"""The one TOML file: frozen models, loading, secrets, first run and schema."""

@@ -1,0 +1,256 @@
+"""The configuration as one frozen tree; every key has a description and a default.
+
+Parsed by `config/load.py`, read by every service through a snapshot reference. Nothing in it is a
+secret: credentials are references (`env:NAME`, `file:PATH`, `keyring:NAME`) resolved by
+`config/secrets.py`. Prices are US dollars per million tokens.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SecretRef = Annotated[
+    str, Field(pattern=r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+|keyring:.+)$", description="Where the secret is kept.")
+]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}$")]
+Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
+Usd = Annotated[float, Field(ge=0, le=100_000, allow_inf_nan=False)]
+
+
+class Section(BaseModel):
+    """A table of the file: unknown keys are errors, values never change."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class ServerConfig(Section):
+    """Where the engine listens and what it accepts."""
+
+    host: str = "127.0.0.1"
+    """Address to bind; anything but loopback is your decision to expose the router."""
+    port: int = Field(default=7443, ge=0, le=65_535)
+    """TCP port for clients, dashboard and admin API; 0 takes any free one."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Host header values accepted besides loopback names and `host`, with port, e.g. `box.lan:7443`."""
+    max_body_bytes: int = Field(default=33_554_432, ge=1_024, le=1_073_741_824)
+    """Largest request body, in bytes; a larger one is refused with 413 before it is parsed."""
+    header_timeout_s: Seconds = 10.0
+    """Longest time to receive a request's headers."""
+    body_timeout_s: Seconds = 30.0
+    """Longest time to receive a request's body, extended while at least 8 KiB/s arrive."""
+    drain_s: Seconds = 10.0
+    """How long open requests may finish after a stop signal."""
+    is_metrics_public: bool = False
+    """Serve `/metrics` without a token (loopback scrapers)."""
+
+
+class TimeoutsConfig(Section):
+    """Limits of one upstream call in seconds; 0 turns a limit off."""
+
+    connect_s: Seconds = 5.0
+    """To connect, including TLS."""
+    ttft_s: Seconds = 15.0
+    """To the first content event of a stream, while another deployment is left to try."""
+    idle_s: Seconds = 20.0
+    """Between two events of a stream."""
+    total_s: Seconds = 600.0
+    """For the whole call."""
+
+
+class TimeoutOverrides(Section):
+    """Limits that differ from `[timeouts]`; a missing key keeps the general one."""
+
+    connect_s: Seconds | None = None
+    """To connect, including TLS."""
+    ttft_s: Seconds | None = None
+    """To the first content event of a stream."""
+    idle_s: Seconds | None = None
+    """Between two events of a stream."""
+    total_s: Seconds | None = None
+    """For the whole call."""
+
+
+class SimulatedProfile(Section):
+    """How a simulated model behaves; the name of the profile is the model's name."""
+
+    ttft_ms: float = Field(default=300.0, ge=0, le=600_000, allow_inf_nan=False)
+    """Mean time to the first token."""
+    tokens_per_s: float = Field(default=60.0, gt=0, le=1_000_000, allow_inf_nan=False)
+    """Mean pace of the stream."""
+    output_tokens: int = Field(default=120, ge=1, le=100_000)
+    """Mean length of an answer."""
+    quality: float = Field(default=0.7, ge=0, le=1, allow_inf_nan=False)
+    """Stated quality, shown and used by strategies that weigh it."""
+    rate_429: float = Field(default=0.0, ge=0, le=1, allow_inf_nan=False)
+    """Share of calls answered with 429."""
+    rate_500: float = Field(default=0.0, ge=0, le=1, allow_inf_nan=False)
+    """Share of calls answered with 500."""
+    rate_slow: float = Field(default=0.0, ge=0, le=1, allow_inf_nan=False)
+    """Share of calls that take ten times as long to the first token."""
+    rate_cut: float = Field(default=0.0, ge=0, le=1, allow_inf_nan=False)
+    """Share of streams that are cut in the middle."""
+
+
+class ProviderConfig(Section):
+    """A vendor or a server: where it is and how we identify ourselves."""
+
+    kind: str
+    """Row of the registry: openai, anthropic, openrouter, groq, ollama, vllm, custom, simulated ..."""
+    base_url: str | None = Field(default=None, pattern=r"^https?://[^\s]+$")
+    """Root of the API including its version part; the registry's own when missing."""
+    api_key: SecretRef | None = None
+    """Reference to the credential: `env:NAME`, `file:PATH` or `keyring:NAME`."""
+    dialect: Literal["openai_chat", "anthropic"] | None = None
+    """Wire format, for `custom` and `simulated`; others know theirs."""
+    models: tuple[str, ...] = ()
+    """Model name patterns (`claude-*`) that are served under the client's own name without a deployment."""
+    headers: dict[str, str] = {}
+    """Extra headers to send; not for secrets."""
+    proxy: str | None = Field(default=None, pattern=r"^(https?|socks5h?)://[^\s]+$")
+    """HTTP(S) or SOCKS proxy for this provider."""
+    transport: Literal["pooled", "aiohttp"] = "pooled"
+    """HTTP client; a proxy always uses aiohttp."""
+    ca_file: str | None = None
+    """PEM file with the certificate authority of a private server."""
+    max_connections: int = Field(default=256, ge=1, le=10_000)
+    """Most connections open to this provider at once; further calls wait in order."""
+    is_local: bool | None = None
+    """On this machine or network: free unless priced, kept by local-only routes."""
+    timeouts: TimeoutOverrides = TimeoutOverrides()
+    """Limits for calls to this provider."""
+    seed: int = Field(default=7443, ge=0)
+    """Simulated only: same seed, same behaviour."""
+    profiles: dict[Name, SimulatedProfile] = {}
+    """Simulated only: models and how they behave; built-in ones when empty."""
+
+
+class PriceConfig(Section):
+    """USD per million tokens."""
+
+    input: Usd
+    """Prompt tokens."""
+    output: Usd
+    """Generated tokens."""
+    cache_read: Usd | None = None
+    """Prompt tokens read from the vendor's cache; the input price when missing."""
+    cache_write: Usd | None = None
+    """Prompt tokens written to the vendor's cache; the input price when missing."""
+
+
+class DeploymentConfig(Section):
+    """A provider's model that routes can choose."""
+
+    provider: Name
+    """Name of a `[providers]` table."""
+    model: str = Field(min_length=1, max_length=256)
+    """The provider's own name of the model."""
+    context_tokens: int = Field(default=0, ge=0, le=100_000_000)
+    """Context window; 0 is unknown and never a reason to drop the deployment."""
+    max_output_tokens: int = Field(default=0, ge=0, le=100_000_000)
+    """Longest answer; 0 is unknown."""
+    has_tools: bool = True
+    """Can call tools."""
+    has_images: bool = True
+    """Can read images."""
+    price: PriceConfig | None = None
+    """Overrides the bundled price."""
+    is_enabled: bool = True
+    """False takes it out of every route."""
+    max_parallel: int = Field(default=0, ge=0, le=100_000)
+    """Most calls in flight at once; 0 is no limit."""
+    timeouts: TimeoutOverrides = TimeoutOverrides()
+    """Limits for calls to this deployment."""
+
+
+class WeightedTarget(Section):
+    """A deployment with its share of a weighted route."""
+
+    deployment: Name
+    """Name of a `[deployments]` table."""
+    weight: float = Field(default=1.0, gt=0, le=1_000_000, allow_inf_nan=False)
+    """Share relative to the others."""
+
+
+class RouteConfig(Section):
+    """An alias that clients ask for."""
+
+    deployments: tuple[Name | WeightedTarget, ...] = Field(min_length=1, max_length=64)
+    """Deployments, best first; `{ deployment = "a", weight = 3 }` for the weighted strategy."""
+    strategy: Literal["ordered", "weighted"] = "ordered"
+    """ordered tries from the top; weighted draws the first by weight, the rest follow by weight."""
+    description: str = Field(default="", max_length=200)
+    """For people."""
+    timeouts: TimeoutOverrides = TimeoutOverrides()
+    """Limits for requests on this route."""
+
+
+class LimitsConfig(Section):
+    """What is admitted."""
+
+    max_parallel: int = Field(default=512, ge=1, le=100_000)
+    """Most requests in flight in the whole engine."""
+    max_queued: int = Field(default=1_024, ge=0, le=100_000)
+    """Most requests waiting for a place; further ones are refused with 503."""
+    queue_timeout_s: Seconds = 30.0
+    """Longest wait for a place."""
+    requests_per_minute: int = Field(default=0, ge=0, le=10_000_000)
+    """Per client key; 0 is no limit."""
+    max_attempts: int = Field(default=4, ge=1, le=32)
+    """Most upstream calls for one request."""
+
+
+class CacheConfig(Section):
+    """Where bodies and answers may use disk."""
+
+    max_body_store_bytes: int = Field(default=536_870_912, ge=1_048_576)
+    """Most bytes of stored request and response bodies; the oldest go first."""
+
+
+class StorageConfig(Section):
+    """What is recorded."""
+
+    is_bodies_kept: bool = True
+    """Keep request and response bodies (redacted, compressed) for the request page."""
+    body_ttl_h: float = Field(default=72.0, gt=0, le=87_600, allow_inf_nan=False)
+    """Hours a body is kept."""
+    body_max_bytes: int = Field(default=262_144, ge=1_024, le=16_777_216)
+    """Longest stored body; the rest is cut and marked."""
+    bodies_per_s: float = Field(default=50.0, gt=0, le=100_000, allow_inf_nan=False)
+    """Most bodies stored a second; above it they are skipped and counted, traffic is not slowed."""
+    commit: Literal["before_reply", "batched"] = "before_reply"
+    """before_reply: the ledger line is committed before the answer's last byte; batched: within 50 ms."""
+
+
+class SessionsConfig(Section):
+    """How requests are grouped."""
+
+    ttl_s: Seconds = 3_600.0
+    """A session ends this long after its last request."""
+    max_sessions: int = Field(default=10_000, ge=1, le=1_000_000)
+    """Most sessions in memory; the longest idle one goes first."""
+
+
+class LoggingConfig(Section):
+    """The engine's log: JSON lines."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """Lowest level written."""
+    file: str | None = None
+    """Path; standard error when missing (the console keeps it in the data directory)."""
+
+
+class Config(Section):
+    """The whole file."""
+
+    server: ServerConfig = ServerConfig()
+    timeouts: TimeoutsConfig = TimeoutsConfig()
+    providers: dict[Name, ProviderConfig] = {}
+    deployments: dict[Name, DeploymentConfig] = {}
+    routes: dict[Name, RouteConfig] = {}
+    limits: LimitsConfig = LimitsConfig()
+    cache: CacheConfig = CacheConfig()
+    storage: StorageConfig = StorageConfig()
+    sessions: SessionsConfig = SessionsConfig()
+    logging: LoggingConfig = LoggingConfig()

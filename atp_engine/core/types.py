@@ -1,0 +1,209 @@
+"""The values that travel along the walk of a request; every room speaks in these.
+
+Frozen msgspec structs: built in C (about a tenth of a dataclass's cost), encoded to JSON without a
+mapping step. Durations end in `_ms`, instants in `_at` (UTC epoch seconds), money in `_nusd`.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+
+class Dialect(StrEnum):
+    """A wire format, spoken by a client or by an upstream."""
+
+    OPENAI_CHAT = "openai_chat"
+    ANTHROPIC = "anthropic"
+
+
+class RequestState(StrEnum):
+    """Where a request stands; the last six are final."""
+
+    QUEUED = "queued"
+    CONNECTING = "connecting"
+    STREAMING = "streaming"
+    OK = "ok"
+    HIT = "hit"
+    TRUNCATED = "truncated"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    REJECTED = "rejected"
+
+    @property
+    def is_final(self) -> bool:
+        """True once the request will not change any more."""
+        return self not in (RequestState.QUEUED, RequestState.CONNECTING, RequestState.STREAMING)
+
+
+class PriceState(StrEnum):
+    """How sure a cost is: `unknown` is never shown as zero, `assumed` rests on an estimate."""
+
+    KNOWN = "known"
+    ASSUMED = "assumed"
+    UNKNOWN = "unknown"
+
+
+class QoS(StrEnum):
+    """Service class of a key; decides its share of the queue."""
+
+    GOLD = "gold"
+    SILVER = "silver"
+    BRONZE = "bronze"
+
+
+class TokenUsage(msgspec.Struct, frozen=True):
+    """Tokens of one call, normalised over vendors.
+
+    `input_tokens` are prompt tokens neither read from nor written to a cache; the prompt's size is
+    `prompt_tokens`. `reasoning_tokens` are part of `output_tokens`, never added to them.
+    `is_estimated` marks a usage that the vendor did not report.
+    """
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+    is_estimated: bool = False
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Everything the model read."""
+        return self.input_tokens + self.cache_read_tokens + self.cache_write_tokens
+
+
+NO_USAGE = TokenUsage()
+
+
+class RequestFacts(msgspec.Struct, frozen=True):
+    """What one light read of the body tells; the router and the recorder need nothing else of it."""
+
+    model: str
+    is_stream: bool
+    has_tools: bool
+    has_images: bool
+    wants_json: bool
+    """A JSON schema or JSON mode was asked for."""
+    wants_usage: bool
+    """The client itself asked for the usage chunk of a stream (`stream_options.include_usage`)."""
+    wants_reasoning: bool
+    max_output_tokens: int
+    """What the client allows, 0 when it says nothing."""
+    prompt_bytes: int
+    prompt_tokens_estimate: int
+    message_count: int
+    session_hint: str
+    """A session id found in the body, else empty."""
+    prefix_seed: bytes
+    """System prompt and first user message, cut to 4 KiB: the material of the session fingerprint."""
+
+
+class ClientHint(msgspec.Struct, frozen=True):
+    """Who calls, read from headers: a known client's name and its explicit session id, if any."""
+
+    client: str
+    """Short name such as `claude-code`, `codex`, `openai-py`; `unknown` when not recognised."""
+    session_hint: str = ""
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """The owner of the credential that came with a request."""
+
+    key_id: str
+    key_name: str
+    project: str = ""
+    qos: QoS = QoS.SILVER
+    requests_per_minute: int = 0
+    """0 means no limit."""
+
+
+class DeploymentSpec(msgspec.Struct, frozen=True):
+    """Provider + model + endpoint + credential: the thing that is chosen, called and guarded."""
+
+    key: str
+    """The name in the config, or `provider/model` for one made from a model pattern."""
+    provider: str
+    model: str
+    """The provider's own name, as sent upstream."""
+    dialect: Dialect
+    context_tokens: int
+    """0 when unknown: never a reason to drop it."""
+    max_output_tokens: int
+    has_tools: bool
+    has_images: bool
+    is_local: bool
+    max_parallel: int
+    """0 means no limit."""
+    is_enabled: bool = True
+
+
+class CandidateVerdict(msgspec.Struct, frozen=True):
+    """One deployment in a decision: its rank and score, or the reason it was dropped."""
+
+    deployment: str
+    provider: str
+    model: str
+    rank: int
+    """1 is tried first; 0 means dropped."""
+    score: float | None
+    reason: str
+    """Why this place or why dropped, one plain clause: `first in order`, `context 32k < 41k needed`."""
+
+
+class RouteDecision(msgspec.Struct, frozen=True):
+    """Which deployments will be tried, in which order, and why each other one was dropped.
+
+    Stored and shown verbatim. `id` is a hash of the content, so equal decisions are stored once.
+    """
+
+    id: str
+    route: str
+    """The alias that matched, or the deployment's own name when it was asked for directly."""
+    strategy: str
+    config_version: int
+    explanation: str
+    """One sentence for people."""
+    candidates: tuple[CandidateVerdict, ...]
+
+    @property
+    def ranked(self) -> tuple[CandidateVerdict, ...]:
+        """The live candidates, best first."""
+        return tuple(sorted((c for c in self.candidates if c.rank), key=lambda c: c.rank))
+
+
+class AttemptOutcome(StrEnum):
+    """How one upstream call ended; everything but `ok` names an error class."""
+
+    OK = "ok"
+    CANCELLED = "cancelled"
+    TIMEOUT = "timeout"
+    UNREACHABLE = "unreachable"
+    RATE_LIMITED = "rate_limited"
+    OVERLOADED = "overloaded"
+    REJECTED = "rejected"
+    CONTEXT_TOO_LONG = "context_too_long"
+    CONTENT_BLOCKED = "content_blocked"
+    AUTH_FAILED = "auth_failed"
+    BAD_REPLY = "bad_reply"
+    TRUNCATED = "truncated"
+
+
+class AttemptRecord(msgspec.Struct, frozen=True):
+    """One upstream call, finished: a line of the ledger. Offsets count from the request's arrival."""
+
+    number: int
+    deployment: str
+    provider: str
+    model: str
+    outcome: AttemptOutcome
+    started_ms: float
+    duration_ms: float
+    ttft_ms: float | None
+    http_status: int
+    message: str
+    """Public text of the failure, empty when ok."""
+    usage: TokenUsage
+    cost_nusd: int
+    price_state: PriceState

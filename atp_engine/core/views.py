@@ -1,0 +1,198 @@
+"""What the faces see: the JSON of the admin API, as frozen structs.
+
+Made by services, encoded by `api/admin.py`, decoded by `client/`. A face never sees anything else.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from atp_engine.core.types import AttemptRecord, PriceState, RequestState, RouteDecision
+
+
+class RequestView(msgspec.Struct, frozen=True):
+    """One client call as a row: live (tokens grow) or final. Text in it comes from outside."""
+
+    id: str
+    started_at: float
+    state: RequestState
+    session_id: str
+    client: str
+    key_name: str
+    dialect: str
+    is_stream: bool
+    asked: str
+    """The model name that the client sent."""
+    route: str
+    served: str
+    """The deployment that answers, empty while none does."""
+    model: str
+    """The vendor's model behind `served`."""
+    provider: str
+    tries: int
+    """Upstream calls made so far."""
+    http_status: int
+    """What the client got; 0 while open."""
+    error_code: str
+    error_message: str
+    ttft_ms: float | None
+    duration_ms: float | None
+    """None while open."""
+    tokens_per_s: float | None
+    """Output tokens over the time from first to last content; None when it cannot be told."""
+    prompt_tokens: int
+    cache_read_tokens: int
+    output_tokens: int
+    reasoning_tokens: int
+    is_usage_estimated: bool
+    cost_nusd: int
+    price_state: PriceState
+    finish_reason: str
+    has_body: bool
+    """Request and response bodies were kept."""
+
+
+class RequestDetail(msgspec.Struct, frozen=True):
+    """Everything known of one request: the row, the decision, every attempt, and bodies if kept.
+
+    Bodies are text, secrets redacted, cut to the stored cap; None when not kept.
+    """
+
+    request: RequestView
+    decision: RouteDecision | None
+    attempts: tuple[AttemptRecord, ...]
+    request_body: str | None
+    response_body: str | None
+    dropped_fields: tuple[str, ...]
+    """What could not be carried to the upstream's dialect."""
+    position: int
+    """1-based place among the session's requests, oldest first."""
+    session_requests: int
+    previous_id: str
+    """The session's request before this one, empty at the ends."""
+    next_id: str
+
+
+class RequestPage(msgspec.Struct, frozen=True):
+    """A page of finished and open requests, newest first; `next_before` continues it, empty at the end."""
+
+    requests: tuple[RequestView, ...]
+    next_before: str
+
+
+class Tail(msgspec.Struct, frozen=True):
+    """The last text of a request (at most 4 KiB), for a live preview."""
+
+    id: str
+    state: RequestState
+    text: str
+    output_tokens: int
+
+
+class SessionView(msgspec.Struct, frozen=True):
+    """The requests of one conversation or agent run."""
+
+    id: str
+    client: str
+    key_name: str
+    title: str
+    """First words of the first user message, cut; outside text."""
+    started_at: float
+    last_at: float
+    requests: int
+    in_flight: int
+    errors: int
+    prompt_tokens: int
+    output_tokens: int
+    cost_nusd: int
+    price_state: PriceState
+
+
+class DeploymentView(msgspec.Struct, frozen=True):
+    """A deployment with its live state. Prices are USD per million tokens, None when unknown."""
+
+    key: str
+    provider: str
+    model: str
+    health: str
+    """healthy, degraded, failing or unknown (no traffic yet)."""
+    circuit: str
+    """closed, open or half_open."""
+    retry_in_s: float
+    in_flight: int
+    requests: int
+    error_rate: float | None
+    """Share of recent attempts that failed, 0..1."""
+    p50_ms: float | None
+    p95_ms: float | None
+    ttft_p95_ms: float | None
+    tokens_per_s: float | None
+    input_usd: float | None
+    output_usd: float | None
+    price_source: str
+    context_tokens: int
+    is_local: bool
+    last_error: str
+    routes: tuple[str, ...]
+
+
+class EngineView(msgspec.Struct, frozen=True):
+    """The engine's own vital signs, over the last minute where a rate."""
+
+    version: str
+    pid: int
+    started_at: float
+    uptime_s: float
+    url: str
+    config_path: str
+    config_version: int
+    config_problems: tuple[str, ...]
+    """Why the newest file text is not live; empty when file and engine agree."""
+    in_flight: int
+    queued: int
+    requests_total: int
+    requests_per_s: float
+    error_share: float
+    """Failed or truncated of the last minute's finished requests, 0..1."""
+    p50_ms: float | None
+    p95_ms: float | None
+    cost_per_hour_nusd: int
+    cost_today_nusd: int
+    unknown_cost_today: int
+    """Requests of today whose price is unknown, so that the sum is not taken for the whole."""
+    recorder_lag_ms: float
+    """Age of the oldest record not yet committed."""
+    dropped: dict[str, int]
+    """Per bounded buffer: how many entries were dropped so far."""
+    storage_state: str
+    """ok or degraded, with the reason."""
+
+
+class Connection(msgspec.Struct, frozen=True):
+    """How a client is pointed at this engine: one thing to paste per known client."""
+
+    name: str
+    """`OpenAI SDK`, `Claude Code`, `Codex`, `aider`, `curl`."""
+    lines: tuple[str, ...]
+    note: str = ""
+
+
+class FirstRun(msgspec.Struct, frozen=True):
+    """What the empty screen shows: where to point clients and what was found on this machine."""
+
+    connections: tuple[Connection, ...]
+    found: tuple[str, ...]
+    """One clause each: `OpenAI key in OPENAI_API_KEY`, `Ollama at 127.0.0.1:11434 (3 models)`."""
+    providers: tuple[str, ...]
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """The whole live state at event number `seq`; deltas after it arrive as events."""
+
+    seq: int
+    engine: EngineView
+    requests: tuple[RequestView, ...]
+    """Newest first: everything open, then the latest finished, at most 500."""
+    sessions: tuple[SessionView, ...]
+    deployments: tuple[DeploymentView, ...]
+    first_run: FirstRun

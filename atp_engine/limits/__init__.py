@@ -1,0 +1,1 @@
+"""Pure maths of admission: rates, concurrency, queues."""

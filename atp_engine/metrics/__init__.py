@@ -1,0 +1,1 @@
+"""Instruments, the catalog of metrics and their text exposition."""

@@ -1,0 +1,45 @@
+"""What a provider can do for an attempt; implemented by `http` (real vendors) and `simulated`."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+from atp_engine.core.errors import UpstreamError
+from atp_engine.core.types import DeploymentSpec
+from atp_engine.providers.transport import UpstreamResponse
+
+
+class ProviderCall(msgspec.Struct, frozen=True):
+    """One upstream call, ready to send."""
+
+    deployment: DeploymentSpec
+    body: bytes
+    is_stream: bool
+    request_id: str
+    forward_headers: tuple[tuple[bytes, bytes], ...]
+    """Client headers the vendor may see (an allow-list was applied): `anthropic-beta` and the like."""
+    query: bytes
+    """The client's query string (`beta=true`), passed on only for the same dialect."""
+    connect_s: float
+    deadline_at: float
+    deadline_limit: str
+
+
+class Provider(Protocol):
+    """A vendor or server behind one config table."""
+
+    name: str
+
+    async def open(self, call: ProviderCall) -> UpstreamResponse:
+        """Sends the call and returns the answer with its headers; any status. Errors as Transport.open."""
+        ...
+
+    def classify(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> UpstreamError:
+        """The error class of a non-200 answer, with the vendor's public reason and its Retry-After."""
+        ...
+
+    async def aclose(self) -> None:
+        """Releases connections."""
+        ...

@@ -1,0 +1,1 @@
+"""Pure decisions: which deployment serves a request, and why."""

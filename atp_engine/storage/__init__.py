@@ -1,0 +1,1 @@
+"""SQLite through one writer thread and a read pool; diskcache for bodies."""
