@@ -5,6 +5,8 @@ Made by services, encoded by `api/admin.py`, decoded by `client/`. A face never 
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from atp_engine.core.types import AttemptRecord, PriceState, RequestState, RouteDecision
@@ -196,3 +198,41 @@ class Snapshot(msgspec.Struct, frozen=True):
     sessions: tuple[SessionView, ...]
     deployments: tuple[DeploymentView, ...]
     first_run: FirstRun
+
+
+class SessionDetail(msgspec.Struct, frozen=True):
+    """One session with its requests, newest first."""
+
+    session: SessionView
+    requests: tuple[RequestView, ...]
+
+
+class ConfigView(msgspec.Struct, frozen=True):
+    """The configuration in effect, credentials and header values left out."""
+
+    version: int
+    path: str
+    effective: dict[str, Any]
+    problems: tuple[str, ...]
+    """Why the newest file text is not live; empty when file and engine agree."""
+
+
+class CancelReply(msgspec.Struct, frozen=True):
+    """Whether a request was still open and is now being ended."""
+
+    cancelled: bool
+
+
+class TestReply(msgspec.Struct, frozen=True):
+    """What a test request through the whole walk brought: the client's status and the answer's text."""
+
+    request_id: str
+    status: int
+    text: str
+
+
+class LaunchCode(msgspec.Struct, frozen=True):
+    """A code that logs one browser in, once: `http://host:port/ui/#code=...`."""
+
+    code: str
+    expires_s: float
