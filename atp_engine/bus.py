@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from atp_engine.core.events import AnyEvent, Event, Gap
+from atp_engine.core.events import AnyEvent, Gap
 
 _HISTORY = 2048
 _QUEUE = 4096
@@ -24,12 +24,14 @@ class Subscription:
         self._queue: deque[AnyEvent] = deque(maxlen=capacity)
         self._capacity = capacity
         self._lost = 0
+        self.dropped_total = 0
         self._wake = asyncio.Event()
 
     def offer(self, event: AnyEvent) -> None:
         """Appends an event; the oldest makes room."""
         if len(self._queue) == self._capacity:
             self._lost += 1
+            self.dropped_total += 1
         self._queue.append(event)
         self._wake.set()
 
@@ -62,7 +64,6 @@ class EventBus:
         self._seq = 0
         self._history: deque[AnyEvent] = deque(maxlen=history)
         self._subscriptions: set[Subscription] = set()
-        self.dropped_total = 0
 
     @property
     def seq(self) -> int:
@@ -75,9 +76,15 @@ class EventBus:
         return bool(self._subscriptions)
 
     def publish(self, make: Callable[[int], AnyEvent]) -> None:
-        """Builds the event with its number and offers it to everybody; a no-op without listeners
-        except for the number and the history."""
+        """Builds the event with its number and offers it to everybody.
+
+        Without listeners nothing is built: the number rises and the history is void, so that a
+        listener who comes back later is told to read the snapshot.
+        """
         self._seq += 1
+        if not self._subscriptions:
+            self._history.clear()
+            return
         event = make(self._seq)
         self._history.append(event)
         for subscription in self._subscriptions:
@@ -102,6 +109,3 @@ class EventBus:
             yield subscription
         finally:
             self._subscriptions.discard(subscription)
-
-
-__all__ = ["Event", "EventBus", "Subscription"]

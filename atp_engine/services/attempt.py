@@ -1,0 +1,311 @@
+"""One upstream call of a request: opened, streamed or read whole, judged, and told as a ledger line.
+
+Made by `attempts` for each try. Until the first content event nothing reaches the client.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+import msgspec
+
+from atp_engine.core.errors import BadUpstreamReply, UpstreamError
+from atp_engine.core.ports import Clock
+from atp_engine.core.pricing import Price, cost_of
+from atp_engine.core.types import (
+    NO_USAGE,
+    AttemptOutcome,
+    AttemptRecord,
+    DeploymentSpec,
+    Dialect,
+    RequestFacts,
+    RequestState,
+    TokenUsage,
+)
+from atp_engine.dialects.bridge import StreamTap
+from atp_engine.dialects.bridges import bridge
+from atp_engine.dialects.estimate import tokens_of_chars
+from atp_engine.providers.http import forwardable
+from atp_engine.providers.provider import Provider, ProviderCall
+from atp_engine.providers.transport import UpstreamResponse
+from atp_engine.services.live import LiveRequest, LiveRequests
+from atp_engine.services.runtime import Runtime, Timeouts
+
+MAX_REPLY_BYTES = 64 * 1024 * 1024
+_MAX_ERROR_BYTES = 256 * 1024
+_ERROR_BODY_S = 10.0
+_REASONING_TTFT_S = 120.0
+_DRAIN_S = 1.0
+_DRAIN_READS = 64
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class RawCall(msgspec.Struct, frozen=True):
+    """A client's call as it came: bytes kept."""
+
+    id: str
+    dialect: Dialect
+    headers: Headers
+    query: bytes
+    body: bytes
+
+
+class Sink(Protocol):
+    """Where an answer goes; `api/llm` implements it over ASGI. Awaiting a write is back-pressure."""
+
+    is_open: bool
+    """A stream's headers are out: errors can only be told inside the stream."""
+    live: LiveRequest | None
+    """The request this sink answers, once it has begun."""
+
+    async def open(self, live: LiveRequest, first: bytes) -> None:
+        """Sends status 200, the headers of a stream and its first events."""
+        ...
+
+    async def write(self, events: bytes) -> None:
+        """Sends whole events."""
+        ...
+
+    async def close(self, live: LiveRequest, last: bytes) -> None:
+        """Sends the last events and ends the stream, or sends a whole answer when none is open."""
+        ...
+
+
+class Job(msgspec.Struct, frozen=True):
+    """What all attempts of one request share."""
+
+    runtime: Runtime
+    live: LiveRequest
+    call: RawCall
+    facts: RequestFacts
+    sink: Sink
+
+
+class Attempt:
+    """One upstream call."""
+
+    __slots__ = (
+        "_clock",
+        "_first_at",
+        "_first_limit",
+        "_idle_s",
+        "_job",
+        "_requests",
+        "_total_at",
+        "deployment",
+        "http_status",
+        "response",
+        "started_mono",
+        "tap",
+        "ttft_ms",
+        "usage",
+    )
+
+    def __init__(
+        self, job: Job, deployment: DeploymentSpec, requests: LiveRequests, clock: Clock, has_other: bool, p95_ttft_s: float
+    ) -> None:
+        self._job = job
+        self._clock = clock
+        self._requests = requests
+        self.deployment = deployment
+        self.started_mono = clock.monotonic()
+        self.http_status = 0
+        self.ttft_ms: float | None = None
+        self.tap: StreamTap | None = None
+        self.usage: TokenUsage | None = None
+        self.response: UpstreamResponse | None = None
+        timeouts = job.runtime.timeouts(job.live.route, deployment)
+        self._idle_s = timeouts.idle_s
+        self._total_at = self.started_mono + timeouts.total_s if timeouts.total_s else math.inf
+        ttft_s = _ttft_s(timeouts, job.facts, has_other, p95_ttft_s)
+        first_at = self.started_mono + ttft_s if ttft_s else math.inf
+        self._first_limit = "ttft" if first_at < self._total_at else "total"
+        self._first_at = min(first_at, self._total_at)
+
+    async def run(self) -> bytes:
+        """Calls and delivers; returns the last bytes, which are still to be sent to the client.
+
+        Raises UpstreamError; `sink.is_open` then tells whether the client has seen content already.
+        Cancelling or failing closes the upstream connection at once.
+        """
+        job = self._job
+        provider: Provider = job.runtime.providers[self.deployment.provider]
+        is_same = job.call.dialect is self.deployment.dialect
+        pair = bridge(job.call.dialect, self.deployment.dialect)
+        upstream = pair.request(job.call.body, job.facts, self.deployment.model)
+        job.live.dropped_fields = upstream.dropped_fields
+        timeouts = job.runtime.timeouts(job.live.route, self.deployment)
+        response = self.response = await provider.open(
+            ProviderCall(
+                self.deployment,
+                upstream.body,
+                job.facts.is_stream,
+                job.live.id,
+                forwardable(self.deployment.dialect, job.call.headers) if is_same else (),
+                job.call.query if is_same else b"",
+                timeouts.connect_s,
+                _off_if_inf(self._first_at),
+                self._first_limit,
+            )
+        )
+        try:
+            self.http_status = response.status
+            if response.status != 200:
+                response.set_deadline(self._clock.monotonic() + _ERROR_BODY_S, "total")
+                body = await response.read_all(_MAX_ERROR_BYTES)
+                raise provider.classify(response.status, response.headers, body)
+            if job.facts.is_stream:
+                self.tap = pair.tap(job.facts, job.live.id)
+                return await self._stream(response, self.tap)
+            response.set_deadline(_off_if_inf(self._total_at), "total")
+            reply = pair.reply(await response.read_all(MAX_REPLY_BYTES))
+        except BaseException:
+            response.close()
+            raise
+        self.usage = reply.usage or self._estimated(len(reply.text))
+        job.live.finish_reason = reply.finish_reason
+        if reply.dropped_fields:
+            job.live.dropped_fields += reply.dropped_fields
+        return reply.body
+
+    async def _stream(self, response: UpstreamResponse, tap: StreamTap) -> bytes:
+        kind = response.header(b"content-type")
+        if kind and not kind.startswith(b"text/event-stream"):
+            raise BadUpstreamReply("the upstream answered a stream request with something else than a stream")
+        live, sink = self._job.live, self._job.sink
+        response.set_deadline(_off_if_inf(self._first_at), self._first_limit)
+        held = b""
+        while True:
+            piece = await response.read()
+            events = tap.feed(piece) if piece else tap.finish()
+            if not sink.is_open:
+                held += events
+                if tap.error is not None:
+                    raise tap.error
+                if not (tap.has_content or tap.is_complete):
+                    continue
+                self._commit(live, tap)
+                if tap.is_complete:
+                    return self._complete(live, tap, held)
+                await sink.open(live, held)
+            elif tap.is_complete:
+                return self._complete(live, tap, events)
+            else:
+                if events:
+                    await sink.write(events)
+                if tap.error is not None:
+                    raise tap.error
+            now = live.last_content_at = self._clock.monotonic()
+            self._set_idle_deadline(response, now)
+
+    def _commit(self, live: LiveRequest, tap: StreamTap) -> None:
+        """The first content is here: this attempt serves the client from now on."""
+        now = self._clock.monotonic()
+        live.first_content_at = live.last_content_at = now
+        self.ttft_ms = (now - self.started_mono) * 1000.0
+        live.ttft_ms = (now - live.started_mono) * 1000.0
+        live.tap = tap
+        live.state = RequestState.STREAMING
+        self._requests.announce(live)
+
+    def _complete(self, live: LiveRequest, tap: StreamTap, last: bytes) -> bytes:
+        live.last_content_at = self._clock.monotonic()
+        live.finish_reason = tap.finish_reason
+        self.usage = tap.usage or self._estimated(tap.output_chars)
+        return last
+
+    def _set_idle_deadline(self, response: UpstreamResponse, now: float) -> None:
+        idle_at = now + self._idle_s if self._idle_s else math.inf
+        if idle_at < self._total_at:
+            response.set_deadline(idle_at, "idle")
+        else:
+            response.set_deadline(_off_if_inf(self._total_at), "total")
+
+    def _estimated(self, output_chars: int) -> TokenUsage:
+        return TokenUsage(
+            input_tokens=self._job.facts.prompt_tokens_estimate,
+            output_tokens=tokens_of_chars(output_chars),
+            is_estimated=True,
+        )
+
+    async def drain(self) -> None:
+        """Reads what follows the terminal event, so that the connection can serve again."""
+        response = self.response
+        if response is None:
+            return
+        response.set_deadline(self._clock.monotonic() + _DRAIN_S, "total")
+        try:
+            for _ in range(_DRAIN_READS):
+                if not await response.read():
+                    break
+        except UpstreamError:
+            return  # the answer was complete; only the connection is lost
+        finally:
+            response.close()
+
+    def settled_usage(self, outcome: AttemptOutcome) -> TokenUsage:
+        """What the attempt used: reported, else estimated from what was seen; nothing only where the
+        upstream refused or was never reached, for then nothing was generated."""
+        if self.usage is not None:
+            return self.usage
+        tap = self.tap
+        if tap is not None and tap.has_content:
+            estimated = self._estimated(tap.output_chars)
+            reported = tap.usage  # Anthropic reports the prompt's share at the start of a stream
+            if reported is None:
+                return estimated
+            return msgspec.structs.replace(
+                reported, output_tokens=max(reported.output_tokens, estimated.output_tokens), is_estimated=True
+            )
+        if outcome is AttemptOutcome.CANCELLED and self.response is not None and self.http_status == 200:
+            return self._estimated(0)
+        return NO_USAGE
+
+    def record(self, number: int, outcome: AttemptOutcome, message: str, price: Price | None) -> AttemptRecord:
+        """The ledger line; durations count to this moment."""
+        live = self._job.live
+        usage = self.settled_usage(outcome)
+        cost = cost_of(price, usage)
+        return AttemptRecord(
+            number,
+            self.deployment.key,
+            self.deployment.provider,
+            self.deployment.model,
+            outcome,
+            (self.started_mono - live.started_mono) * 1000.0,
+            (self._clock.monotonic() - self.started_mono) * 1000.0,
+            self.ttft_ms,
+            self.http_status,
+            message,
+            usage,
+            cost.nusd,
+            cost.state,
+        )
+
+
+def error_of(error: UpstreamError, deployment: DeploymentSpec, number: int) -> UpstreamError:
+    """The same error, knowing whose it is."""
+    error.provider = deployment.provider
+    error.deployment = deployment.key
+    error.attempt = number
+    return error
+
+
+def _ttft_s(timeouts: Timeouts, facts: RequestFacts, has_other: bool, p95_ttft_s: float) -> float:
+    """Seconds to the first content, 0 is off.
+
+    A limit somebody set binds always. The general one rescues streams while another deployment is
+    left, stretched to three times this deployment's own p95 and to 120 s for requests that reason.
+    """
+    if timeouts.is_ttft_set:
+        return timeouts.ttft_s
+    if not facts.is_stream or not has_other or not timeouts.ttft_s:
+        return 0.0
+    floor_s = _REASONING_TTFT_S if facts.wants_reasoning else timeouts.ttft_s
+    return max(floor_s, timeouts.ttft_s, 3.0 * p95_ttft_s)
+
+
+def _off_if_inf(at: float) -> float:
+    return 0.0 if at == math.inf else at

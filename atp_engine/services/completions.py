@@ -1,0 +1,114 @@
+"""The walk of one request: read, identify, admit, decide, call, record, close. It tells the story.
+
+`api/llm` hands over a call with its authenticated caller; whatever happens, the request is recorded
+exactly once and every slot is released. Errors leave as ATPError for `api/llm` to render.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from atp_engine.core.errors import AdmissionError, ATPError, InvalidRequest, NoRoute, RequestCancelled, UnknownModel
+from atp_engine.core.text import safe_text
+from atp_engine.core.types import Caller, RequestState, RouteDecision
+from atp_engine.dialects.clients import read_client
+from atp_engine.dialects.facts import read_facts
+from atp_engine.routing.router import Router
+from atp_engine.services.admission import Admission
+from atp_engine.services.attempt import Attempt, Job, RawCall, Sink
+from atp_engine.services.attempts import Attempts
+from atp_engine.services.live import LiveRequest
+from atp_engine.services.recorder import Recorder
+from atp_engine.services.runtime import Runtime, RuntimeRef
+from atp_engine.services.sessions import Sessions
+
+
+class Completions:
+    """Serves chat calls of every dialect."""
+
+    def __init__(
+        self,
+        runtime: RuntimeRef,
+        sessions: Sessions,
+        admission: Admission,
+        router: Router,
+        attempts: Attempts,
+        recorder: Recorder,
+    ) -> None:
+        self._runtime = runtime
+        self._sessions = sessions
+        self._admission = admission
+        self._router = router
+        self._attempts = attempts
+        self._recorder = recorder
+
+    async def run(self, call: RawCall, caller: Caller, sink: Sink) -> None:
+        """Answers the call through `sink`; raises ATPError when there is no (whole) answer.
+
+        `LiveRequest.cancel` ends it from outside: it raises RequestCancelled after the upstream was
+        closed and what was used so far was settled.
+        """
+        task = asyncio.current_task()
+        assert task is not None
+        live = self._recorder.begin(call, caller, read_client(call.headers))
+        live.cancel = task.cancel
+        sink.live = live
+        try:
+            attempt = await self._serve(call, live, sink)
+        except ATPError as error:
+            await self._recorder.finish(live, call, _state_of(error, sink), error)
+            raise
+        except asyncio.CancelledError:
+            cancelled = RequestCancelled(f"the request was cancelled by {live.cancelled_by or 'the engine'}")
+            await self._recorder.finish(live, call, RequestState.CANCELLED, cancelled)
+            if not live.cancelled_by:
+                raise
+            task.uncancel()
+            raise cancelled from None
+        live.cancel = None
+        await attempt.drain()
+
+    async def _serve(self, call: RawCall, live: LiveRequest, sink: Sink) -> Attempt:
+        runtime = self._runtime.current
+        facts = live.facts = read_facts(call.dialect, call.body)
+        live.asked = facts.model
+        live.is_stream = facts.is_stream
+        self._sessions.begin(live, facts)
+        route = runtime.table.resolve(facts.model)
+        if route is None:
+            raise UnknownModel(_unknown_model(facts.model, runtime), param="model")
+        live.route = route.name
+        permit = await self._admission.enter(live.caller, runtime.config.limits)
+        try:
+            live.state = RequestState.CONNECTING
+            decision = live.decision = self._router.decide(route, facts, runtime)
+            if not decision.ranked:
+                raise _no_route(decision)
+            job = Job(runtime, live, call, facts, sink)
+            attempt, last = await self._attempts.run(job, decision.ranked)
+            await self._recorder.finish(live, call, RequestState.OK, None)
+            await sink.close(live, last)
+        finally:
+            permit.release()
+        return attempt
+
+
+def _state_of(error: ATPError, sink: Sink) -> RequestState:
+    """The final state of a request that ended in an error: content was sent, or nothing was."""
+    if sink.is_open:
+        return RequestState.TRUNCATED
+    if isinstance(error, InvalidRequest | AdmissionError):
+        return RequestState.REJECTED
+    return RequestState.FAILED
+
+
+def _unknown_model(asked: str, runtime: Runtime) -> str:
+    near = runtime.table.near(asked)
+    hint = f"did you mean {', '.join(near)}?" if near else f"known: {', '.join(runtime.table.names()[:8])}"
+    return f"no route or model is called {safe_text(asked, limit=128)!r}; {hint}"
+
+
+def _no_route(decision: RouteDecision) -> NoRoute:
+    reasons = {candidate.deployment: candidate.reason for candidate in decision.candidates}
+    listed = "; ".join(f"{deployment}: {reason}" for deployment, reason in reasons.items())
+    return NoRoute(f"no deployment of {decision.route} can take this request ({listed})", reasons=reasons)

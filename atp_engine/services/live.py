@@ -1,0 +1,240 @@
+"""The requests in flight and the latest finished ones, in memory: what the faces show as live.
+
+`completions` begins and finishes them, `attempts` moves them along, `observatory` reads them. Used
+on the event loop only. A request is announced on the bus at each change of state; growth of a
+stream is announced by `announce_progress` on a tick, never per chunk.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from atp_engine.bus import EventBus
+from atp_engine.core.events import RequestChanged
+from atp_engine.core.ports import Clock
+from atp_engine.core.pricing import UNKNOWN_COST, Cost
+from atp_engine.core.types import (
+    NO_USAGE,
+    AttemptRecord,
+    Caller,
+    ClientHint,
+    DeploymentSpec,
+    Dialect,
+    RequestFacts,
+    RequestState,
+    RouteDecision,
+    TokenUsage,
+)
+from atp_engine.core.views import RequestView
+from atp_engine.dialects.bridge import StreamTap
+from atp_engine.services.sessions import Session
+
+_RECENT = 500
+
+
+class Capture:
+    """A capped copy of what the client got."""
+
+    __slots__ = ("_left", "is_cut", "parts")
+
+    def __init__(self, cap_bytes: int) -> None:
+        self._left = cap_bytes
+        self.is_cut = False
+        self.parts: list[bytes] = []
+
+    def add(self, sent: bytes) -> None:
+        """Keeps the bytes, up to the cap."""
+        if len(sent) > self._left:
+            self.is_cut = True
+            sent = sent[: self._left]
+        if sent:
+            self._left -= len(sent)
+            self.parts.append(sent)
+
+
+class LiveRequest:
+    """One client call while it runs; plain mutable fields, written by the walk only."""
+
+    __slots__ = (
+        "asked",
+        "attempts",
+        "caller",
+        "cancel",
+        "cancelled_by",
+        "capture",
+        "cost",
+        "decision",
+        "dialect",
+        "dropped_fields",
+        "error_code",
+        "error_message",
+        "facts",
+        "finish_reason",
+        "first_content_at",
+        "has_body",
+        "hint",
+        "http_status",
+        "id",
+        "is_stream",
+        "last_content_at",
+        "route",
+        "served",
+        "session",
+        "started_at",
+        "started_mono",
+        "state",
+        "tap",
+        "tries",
+        "ttft_ms",
+        "usage",
+    )
+
+    def __init__(
+        self, request_id: str, dialect: Dialect, caller: Caller, hint: ClientHint, started_at: float, started_mono: float
+    ) -> None:
+        self.id = request_id
+        self.dialect = dialect
+        self.caller = caller
+        self.hint = hint
+        self.started_at = started_at
+        self.started_mono = started_mono
+        self.state = RequestState.QUEUED
+        self.asked = ""
+        self.route = ""
+        self.session: Session | None = None
+        self.is_stream = False
+        self.facts: RequestFacts | None = None
+        self.decision: RouteDecision | None = None
+        self.attempts: list[AttemptRecord] = []
+        self.tries = 0
+        self.served: DeploymentSpec | None = None
+        self.tap: StreamTap | None = None
+        self.ttft_ms: float | None = None
+        self.first_content_at = 0.0
+        self.last_content_at = 0.0
+        self.usage: TokenUsage = NO_USAGE
+        self.cost: Cost = UNKNOWN_COST
+        self.http_status = 0
+        self.error_code = ""
+        self.error_message = ""
+        self.finish_reason = ""
+        self.dropped_fields: tuple[str, ...] = ()
+        self.has_body = False
+        self.capture: Capture | None = None
+        self.cancel: Callable[[], None] | None = None
+        self.cancelled_by = ""
+
+    def view(self, now_mono: float) -> RequestView:
+        """The row as of monotonic `now_mono`."""
+        tap = self.tap
+        is_final = self.state.is_final
+        usage = self.usage
+        output_tokens = usage.output_tokens
+        is_estimated = usage.is_estimated
+        if not is_final and tap is not None:
+            output_tokens = tap.content_events
+            is_estimated = True
+        served = self.served
+        session = self.session
+        return RequestView(
+            self.id,
+            self.started_at,
+            self.state,
+            session.id if session is not None else "",
+            self.hint.client,
+            self.caller.key_name,
+            self.dialect,
+            self.is_stream,
+            self.asked,
+            self.route,
+            served.key if served is not None else "",
+            served.model if served is not None else "",
+            served.provider if served is not None else "",
+            self.tries,
+            self.http_status,
+            self.error_code,
+            self.error_message,
+            self.ttft_ms,
+            (now_mono - self.started_mono) * 1000.0 if is_final else None,
+            self.tokens_per_s(output_tokens, now_mono),
+            usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens,
+            usage.cache_read_tokens,
+            output_tokens,
+            usage.reasoning_tokens,
+            is_estimated,
+            self.cost.nusd,
+            self.cost.state,
+            self.finish_reason,
+            self.has_body,
+        )
+
+    def tokens_per_s(self, output_tokens: int, now_mono: float) -> float | None:
+        """Output tokens after the first over the time since the first content; None when unmeasurable."""
+        if not self.is_stream or not self.first_content_at or output_tokens < 2:
+            return None
+        until = self.last_content_at if self.state.is_final else now_mono
+        elapsed = until - self.first_content_at
+        return (output_tokens - 1) / elapsed if elapsed > 0.001 else None
+
+
+class LiveRequests:
+    """The open requests by id and the latest finished views; bounded by admission and by 500."""
+
+    def __init__(self, bus: EventBus, clock: Clock) -> None:
+        self._bus = bus
+        self._clock = clock
+        self._open: dict[str, LiveRequest] = {}
+        self._recent: deque[RequestView] = deque(maxlen=_RECENT)
+        self._progress: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def begin(self, live: LiveRequest) -> None:
+        """Makes the request visible."""
+        self._open[live.id] = live
+        self.announce(live)
+
+    def announce(self, live: LiveRequest) -> None:
+        """Tells listeners the request's present row."""
+        self._bus.publish(lambda seq: RequestChanged(seq, live.view(self._clock.monotonic())))
+
+    def finish(self, live: LiveRequest, view: RequestView) -> None:
+        """Moves a request from the open ones to the latest finished."""
+        self._open.pop(live.id, None)
+        self._recent.append(view)
+        self._bus.publish(lambda seq: RequestChanged(seq, view))
+
+    def announce_progress(self) -> None:
+        """Announces the open streams that grew since the last tick; nothing without listeners."""
+        if not self._bus.has_listeners:
+            return
+        seen: dict[str, int] = {}
+        for live in self._open.values():
+            if live.tap is None:
+                continue
+            seen[live.id] = live.tap.content_events
+            if self._progress.get(live.id) != live.tap.content_events:
+                self.announce(live)
+        self._progress = seen
+
+    def get(self, request_id: str) -> LiveRequest | None:
+        """An open request."""
+        return self._open.get(request_id)
+
+    def open_requests(self) -> list[LiveRequest]:
+        """The open requests, oldest first."""
+        return list(self._open.values())
+
+    def views(self) -> tuple[RequestView, ...]:
+        """Open requests and the latest finished, newest first."""
+        now = self._clock.monotonic()
+        rows = [live.view(now) for live in self._open.values()]
+        rows.extend(self._recent)
+        rows.sort(key=lambda view: (view.started_at, view.id), reverse=True)
+        return tuple(rows)
+
+    def remember(self, views: list[RequestView]) -> None:
+        """Fills the latest finished from storage at start, oldest first."""
+        self._recent.extend(views)

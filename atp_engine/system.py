@@ -1,0 +1,51 @@
+"""The operating system's clock and the engine's identifiers, as the ports of `core` want them.
+
+Built once by `engine` and by faces that need a clock; tests pass their own.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+
+
+class SystemClock:
+    """The wall clock and the monotonic clock of this machine."""
+
+    def now(self) -> float:
+        """UTC epoch seconds."""
+        return time.time()
+
+    def monotonic(self) -> float:
+        """Seconds since some fixed instant."""
+        return time.monotonic()
+
+
+class RequestIds:
+    """Ids such as `req_1mb3k2v9q0a7f00004`: start of the process, chance, and a counter.
+
+    They sort by time within and across processes (the clock not being set back) and never repeat:
+    the first nine characters are the start in milliseconds, four are random, the rest counts.
+    """
+
+    __slots__ = ("_count", "_prefix")
+
+    def __init__(self, prefix: str, started_at: float) -> None:
+        boot = "".join(secrets.choice(_ALPHABET) for _ in range(4))
+        self._prefix = f"{prefix}_{_base32(int(started_at * 1000), 9)}{boot}"
+        self._count = 0
+
+    def __call__(self) -> str:
+        """The next id."""
+        self._count += 1
+        return f"{self._prefix}{self._count:08x}"
+
+
+def _base32(value: int, width: int) -> str:
+    digits = ""
+    for _ in range(width):
+        value, digit = divmod(value, 32)
+        digits = _ALPHABET[digit] + digits
+    return digits
