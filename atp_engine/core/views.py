@@ -223,7 +223,7 @@ class CancelReply(msgspec.Struct, frozen=True):
     cancelled: bool
 
 
-class TestReply(msgspec.Struct, frozen=True):
+class TrialReply(msgspec.Struct, frozen=True):
     """What a test request through the whole walk brought: the client's status and the answer's text."""
 
     request_id: str
