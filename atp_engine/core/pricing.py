@@ -22,6 +22,9 @@ class Price(msgspec.Struct, frozen=True):
     cache_write_nusd: int
     source: str = "config"
     """Where the figure is from: `config`, `bundled 2026-11`, `free` (local models)."""
+    sure_up_to_tokens: int = 0
+    """Prompt size up to which the figures hold (vendors that charge more for long prompts); 0 is any.
+    A cost above it is `assumed`."""
 
 
 class Cost(msgspec.Struct, frozen=True):
@@ -51,5 +54,6 @@ def cost_of(price: Price | None, usage: TokenUsage) -> Cost:
         + usage.cache_read_tokens * price.cache_read_nusd
         + usage.cache_write_tokens * price.cache_write_nusd
     )
-    state = PriceState.ASSUMED if usage.is_estimated else PriceState.KNOWN
+    is_beyond = 0 < price.sure_up_to_tokens < usage.prompt_tokens
+    state = PriceState.ASSUMED if usage.is_estimated or is_beyond else PriceState.KNOWN
     return Cost(nusd=-(-micro // _MILLION), state=state)

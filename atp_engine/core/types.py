@@ -166,6 +166,8 @@ class RouteDecision(msgspec.Struct, frozen=True):
     explanation: str
     """One sentence for people."""
     candidates: tuple[CandidateVerdict, ...]
+    is_last_resort: bool = False
+    """Every deployment that fits is kept away by a circuit or a cooldown: the least bad is tried anyway."""
 
     @property
     def ranked(self) -> tuple[CandidateVerdict, ...]:

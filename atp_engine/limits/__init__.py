@@ -1,1 +1,1 @@
-"""Pure maths of admission: rates, concurrency, queues."""
+"""Pure admission maths: request rates, the fair queue, learned parallelism and what they decide together."""

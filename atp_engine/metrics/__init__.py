@@ -1,1 +1,1 @@
-"""Instruments, the catalog of metrics and their text exposition."""
+"""What the engine counts: instruments, the catalog of metrics, the per-second ring, the text exposition."""

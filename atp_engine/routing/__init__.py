@@ -1,1 +1,1 @@
-"""Pure decisions: which deployment serves a request, and why."""
+"""Pure routing decisions: the table of names, deployment health, strategies and the router."""
