@@ -12,7 +12,7 @@ from typing import Protocol
 import msgspec
 
 
-class Origin(msgspec.Struct, frozen=True):
+class Origin(msgspec.Struct, frozen=True, cache_hash=True):
     """Where to connect; `unix_path` replaces host and port when set."""
 
     scheme: str
