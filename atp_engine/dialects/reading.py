@@ -1,0 +1,117 @@
+"""The checks that reading a request has in common over dialects; called by the `*_facts` modules.
+
+A client's mistake always becomes InvalidRequest with a path such as `messages[3].role`, never an
+exception of the decoder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from typing import Annotated, TypeVar
+
+import msgspec
+
+from atp_engine.core.errors import InvalidRequest
+from atp_engine.core.text import safe_text
+from atp_engine.dialects import json_text
+
+T = TypeVar("T")
+
+ModelName = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+_SEED_HALF = 2047
+_HINT_LIMIT = 128
+_AT = re.compile(r"^(.*?)(?: - at `(.*)`)?$", re.DOTALL)
+_MISSING = re.compile(r"^Object missing required field `(\w+)`$")
+_BOM = b"\xef\xbb\xbf"
+NULL = msgspec.Raw(b"null")
+_string = msgspec.json.Decoder(str)
+
+
+class Part(msgspec.Struct, gc=False):
+    """A content part or block as far as facts need it."""
+
+    type: str = ""
+    text: msgspec.Raw = NULL
+
+
+Content = str | Sequence[Part] | None
+
+
+def decode_body(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+    """A request body as its typed value; raises InvalidRequest naming the field that is wrong."""
+    try:
+        return json_text.decode(decoder, body)
+    except msgspec.ValidationError as error:
+        raise _located(str(error)) from None
+    except UnicodeDecodeError:
+        raise InvalidRequest("The body is not valid UTF-8.") from None
+    except ValueError as error:
+        if body.startswith(_BOM):
+            raise InvalidRequest("The body starts with a byte order mark; send plain UTF-8 JSON.") from None
+        raise InvalidRequest(f"The body is not valid JSON: {safe_text(str(error), limit=120)}.") from None
+
+
+def _located(complaint: str) -> InvalidRequest:
+    """The decoder's complaint in our words, with the field's path as `param`."""
+    found = _AT.match(complaint)
+    text, path = (found[1], found[2] or "") if found else (complaint, "")
+    path = path.removeprefix("$").removeprefix(".")
+    missing = _MISSING.match(text)
+    if missing:
+        path = f"{path}.{missing[1]}" if path else missing[1]
+        return InvalidRequest(f"`{path}` is required.", param=path)
+    if not path:
+        return InvalidRequest("The body must be a JSON object.")
+    path = safe_text(path, limit=80)
+    return InvalidRequest(f"`{path}`: {safe_text(text, limit=160).replace('`', '')}.", param=path)
+
+
+def text_start(content: Content, limit: int) -> bytes:
+    """The text of a content, as UTF-8; of more than `limit` bytes its first and last halves.
+
+    Both ends count because agents begin their first message with the same long preamble, and a text
+    reads the same as a string and as a list of parts, with or without cache markers.
+    """
+    if content is None:
+        return b""
+    if not isinstance(content, str):
+        content = "\n".join([_text(part.text) for part in content if part.type == "text"])
+    if len(content) > limit:
+        content = content[:limit] + content[-limit:]
+    encoded = content.encode("utf-8", "replace")
+    if len(encoded) <= limit:
+        return encoded
+    half = limit // 2
+    return encoded[:half] + encoded[-half:]
+
+
+def _text(raw: msgspec.Raw) -> str:
+    try:
+        return json_text.decode(_string, bytes(raw))
+    except ValueError:
+        return ""
+
+
+def prefix_seed(system: Content, first_user: Content) -> bytes:
+    """The fingerprint's material, at most 4 KiB: half of it from the system prompt, half from the
+    first user message."""
+    return text_start(system, _SEED_HALF) + b"\0" + text_start(first_user, _SEED_HALF)
+
+
+def session_name(text: str) -> str:
+    """A session id from outside made safe to store and show: as it is when it is at most 128
+    printable ASCII characters, else a digest of it; empty when blank."""
+    text = text.strip()
+    if len(text) <= _HINT_LIMIT and text.isascii() and text.isprintable():
+        return text
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:32]
+
+
+def string_in(fields: dict[str, msgspec.Raw] | None, key: str) -> str:
+    """A string inside an object of the body, empty when it is not there or not a string."""
+    if not fields or key not in fields:
+        return ""
+    return _text(fields[key])
