@@ -12,7 +12,7 @@ import asyncio
 import json
 import sys
 import time
-from typing import Any
+from typing import Any, cast
 
 import uvloop
 
@@ -42,8 +42,7 @@ class _Connection(asyncio.Protocol):
         self._started = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop transports do not inherit it
         self._next()
 
     def connection_lost(self, exc: Exception | None) -> None:
