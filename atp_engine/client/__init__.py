@@ -1,1 +1,1 @@
-"""What any face may hold of the engine: a client over HTTP and SSE, and the views it returns."""
+"""What any face may hold: a client of the admin API over HTTP and SSE, and nothing of the engine's inside."""
