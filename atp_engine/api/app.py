@@ -1,0 +1,193 @@
+"""The whole HTTP face as one ASGI callable: guard, then hot endpoints by dict, then Starlette's router.
+
+Built by the composition root once the port is known. The guard sees every request first; a hot
+endpoint costs one dict look-up; everything else is a `PolicyRoute` with a stated policy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from starlette.routing import Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from atp_engine.api.admin import AdminApi, TryModel
+from atp_engine.api.auth import Endpoint, Gate, Policy, PolicyRoute, send_problem
+from atp_engine.api.errors import HeaderList, Problem
+from atp_engine.api.guard import Guard
+from atp_engine.api.health import Health, Probe
+from atp_engine.api.pages import Pages
+from atp_engine.config.models import Config
+from atp_engine.core.ports import Clock, NewId
+from atp_engine.core.types import Caller
+
+if TYPE_CHECKING:
+    from atp_engine.services.observatory import Observatory
+
+log = logging.getLogger(__name__)
+
+HotEndpoints = Mapping[tuple[str, str], ASGIApp]
+"""Endpoints by (method, path) that check their caller's key themselves, such as the LLM calls."""
+
+ClientRoutes = Sequence[tuple[str, str, Endpoint]]
+"""Further (method, path, endpoint) for holders of a client key: `("GET", "/v1/models/{id:path}", show)`."""
+
+_NOT_FOUND = Problem(404, "not_found", "Nothing is served at this path.")
+_SOCKET_CLOSED = 1008
+
+
+def build_app(
+    *,
+    observatory: Observatory,
+    verify_admin: Callable[[str], str | None],
+    identify_client: Callable[[HeaderList], Caller],
+    config: Callable[[], Config],
+    port: int,
+    probes: Mapping[str, Probe],
+    facts: Mapping[str, str],
+    metrics_text: Callable[[], str],
+    try_model: TryModel,
+    clock: Clock,
+    new_id: NewId,
+    stopping: asyncio.Event,
+    hot: HotEndpoints,
+    client_routes: ClientRoutes = (),
+) -> Front:
+    """Wires the face.
+
+    `verify_admin` gives a token's role (`admin`, `viewer`) or None. `identify_client` finds the caller
+    from the raw headers and raises AuthError. `config` gives the live snapshot, `port` is the one really
+    bound. `probes` name the dependencies of `/readyz`, `facts` are shown by `/healthz` (such as
+    `sqlite_version`), `metrics_text` gives the exposition. `try_model` sends one request through the
+    walk. `stopping` ends all event streams. `hot` endpoints are called right after the guard and do
+    their own authentication, error rendering and body cap.
+    """
+    gate = Gate(
+        verify_admin=verify_admin,
+        identify_client=identify_client,
+        is_metrics_public=lambda: config().server.is_metrics_public,
+        clock=clock,
+        new_id=new_id,
+        cookie_name=f"atp_session_{port}",
+    )
+    admin = AdminApi(
+        observatory,
+        config=config,
+        try_model=try_model,
+        codes=gate.codes,
+        clock=clock,
+        stopping=stopping,
+        is_current=gate.is_current,
+    )
+    health = Health(probes=probes, facts=facts, status=observatory.status, metrics_text=metrics_text)
+    pages = Pages(gate, observatory.status().version)
+    rows = [
+        *_health_rows(health),
+        *_admin_rows(admin),
+        *_page_rows(pages),
+        *((method, path, Policy.CLIENT, endpoint) for method, path, endpoint in client_routes),
+    ]
+    routes = [
+        PolicyRoute(path, endpoint, method=method, policy=policy, gate=gate) for method, path, policy, endpoint in rows
+    ]
+    return Front(Guard(config, port), hot, _with_all_methods(routes), new_id)
+
+
+class Front:
+    """The ASGI callable that the server runs; `routes` and `hot` are all there is behind it."""
+
+    def __init__(self, guard: Guard, hot: HotEndpoints, routes: Sequence[PolicyRoute], new_id: NewId) -> None:
+        self._check = guard.check
+        self._new_id = new_id
+        self.hot = dict(hot)
+        self.routes = tuple(routes)
+        self._methods = {path: ", ".join(sorted(m for m, p in self.hot if p == path)) for _, path in self.hot}
+        self._router = Router(routes, redirect_slashes=False, default=self._not_found)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves one request; only HTTP exists here."""
+        if scope["type"] != "http":
+            return await _refuse_socket(scope, receive, send)
+        refusal = self._check(scope)
+        if refusal is not None:
+            return await send_problem(refusal, self._new_id(), scope, send)
+        endpoint = self.hot.get((scope["method"], scope["path"]))
+        if endpoint is not None:
+            return await endpoint(scope, receive, send)
+        return await self._router(scope, receive, send)
+
+    async def _not_found(self, scope: Scope, receive: Receive, send: Send) -> None:
+        allow = self._methods.get(scope["path"])
+        problem = (
+            Problem(405, "method_not_allowed", "This path has no such method.", allow=allow) if allow else _NOT_FOUND
+        )
+        await send_problem(problem, self._new_id(), scope, send)
+
+
+Row = tuple[str, str, Policy, Endpoint]
+
+
+def _health_rows(health: Health) -> list[Row]:
+    return [
+        ("GET", "/livez", Policy.PUBLIC, health.livez),
+        ("GET", "/readyz", Policy.PUBLIC, health.readyz),
+        ("GET", "/healthz", Policy.PUBLIC, health.healthz),
+        ("GET", "/metrics", Policy.SCRAPE, health.metrics),
+    ]
+
+
+def _admin_rows(admin: AdminApi) -> list[Row]:
+    return [
+        ("GET", "/admin/snapshot", Policy.VIEW, admin.snapshot),
+        ("GET", "/admin/events", Policy.VIEW, admin.events),
+        ("GET", "/admin/status", Policy.VIEW, admin.status),
+        ("GET", "/admin/requests", Policy.VIEW, admin.requests),
+        ("GET", "/admin/requests/{id}", Policy.VIEW, admin.request),
+        ("GET", "/admin/requests/{id}/tail", Policy.VIEW, admin.tail),
+        ("POST", "/admin/requests/{id}/cancel", Policy.ACT, admin.cancel),
+        ("GET", "/admin/sessions", Policy.VIEW, admin.sessions),
+        ("GET", "/admin/sessions/{id:path}", Policy.VIEW, admin.session),
+        ("GET", "/admin/deployments", Policy.VIEW, admin.deployments),
+        ("GET", "/admin/config", Policy.VIEW, admin.config),
+        ("GET", "/admin/connections", Policy.VIEW, admin.connections),
+        ("POST", "/admin/test-request", Policy.ACT, admin.test_request),
+        ("POST", "/admin/launch-code", Policy.ACT, admin.launch_code),
+    ]
+
+
+def _page_rows(pages: Pages) -> list[Row]:
+    return [
+        ("GET", "/", Policy.PUBLIC, pages.home),
+        ("GET", "/ui", Policy.PUBLIC, pages.home),
+        ("GET", "/ui/", Policy.PAGE, pages.live),
+        ("GET", "/ui/requests/{id}", Policy.PAGE, pages.request),
+        ("GET", "/ui/login", Policy.PUBLIC, pages.login_page),
+        ("POST", "/ui/login", Policy.PUBLIC, pages.login),
+        ("GET", "/ui/session", Policy.VIEW, pages.session),
+        ("POST", "/ui/logout", Policy.VIEW, pages.logout),
+        ("GET", "/ui/static/{version}/{name:path}", Policy.PUBLIC, pages.static),
+    ]
+
+
+def _with_all_methods(routes: Sequence[PolicyRoute]) -> Sequence[PolicyRoute]:
+    """Lets each route name the methods of all routes on its path in a 405."""
+    for route in routes:
+        methods = {method for other in routes if other.path == route.path for method in other.methods or ()}
+        route.allow = ", ".join(sorted(methods))
+    return routes
+
+
+async def _refuse_socket(scope: Scope, receive: Receive, send: Send) -> None:
+    """Closes web sockets before they open, and lets the server's lifespan messages pass."""
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.close", "code": _SOCKET_CLOSED})
+        return
+    while scope["type"] == "lifespan":
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return

@@ -1,0 +1,165 @@
+"""How every failure looks to the client: one table per dialect, in the shape its SDKs expect.
+
+Called by the LLM endpoints, the front (refusals before routing), the admin API and the pages. No
+answer carries internals: an exception outside the error tree is told as `internal_error` only.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import msgspec
+
+from atp_engine.core.errors import (
+    AdmissionError,
+    ATPError,
+    ConfigError,
+    RequestCancelled,
+    UpstreamAuthFailed,
+    UpstreamError,
+    UpstreamRejected,
+)
+from atp_engine.core.text import safe_text
+from atp_engine.core.types import Dialect
+
+HeaderList = list[tuple[bytes, bytes]]
+
+_LONGEST_WAIT_S = 60.0
+"""SDKs sleep for the whole `retry-after`; above this they are told not to retry by themselves."""
+
+_PASSED_ON = frozenset({400, 404, 405, 409, 413, 415, 422})
+"""A vendor's own 4xx that is about the client's request; others say something about us."""
+
+_OPENAI_TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+}
+_OPENAI_CODES = {"authentication_failed": "invalid_api_key", "rate_limited": "rate_limit_exceeded"}
+_ANTHROPIC_TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+    529: "overloaded_error",
+}
+_ANTHROPIC_STATUS = {"backpressure": 529, "upstream_overloaded": 529}
+"""Codes whose status Anthropic's SDKs know under a number of their own."""
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """A failure as told to the client, before its dialect gives it a shape."""
+
+    status: int
+    code: str
+    message: str
+    param: str | None = None
+    retry_after_s: float | None = None
+    is_final: bool = False
+    """True tells SDKs not to retry although the status suggests it."""
+    allow: str = ""
+    """Value of the `allow` header of a 405."""
+
+
+INTERNAL = Problem(500, "internal_error", "The router failed to answer; its log has the cause under this request id.")
+
+
+def problem_of(error: BaseException) -> Problem:
+    """What a client may know of an exception; everything outside the tree is an internal error."""
+    if not isinstance(error, ATPError):
+        return INTERNAL
+    status = error.http_status
+    retry_after_s: float | None = None
+    is_final = isinstance(error, ConfigError | RequestCancelled | UpstreamAuthFailed)
+    if isinstance(error, UpstreamRejected) and error.upstream_status in _PASSED_ON:
+        status = error.upstream_status
+    if isinstance(error, AdmissionError | UpstreamError):
+        retry_after_s = error.retry_after_s
+    if retry_after_s is not None:
+        is_final = is_final or retry_after_s > _LONGEST_WAIT_S
+    return Problem(status, error.code, error.public_message, error.param, retry_after_s, is_final)
+
+
+def render(error: BaseException, dialect: Dialect | None, request_id: str) -> tuple[int, HeaderList, bytes]:
+    """Status, headers and body for an error; `dialect` None is the admin API's own shape."""
+    return render_problem(problem_of(error), dialect, request_id)
+
+
+def render_problem(problem: Problem, dialect: Dialect | None, request_id: str) -> tuple[int, HeaderList, bytes]:
+    """The same for a failure that never was an exception (a refused Host, an unknown path)."""
+    body = msgspec.json.encode(_body(problem, dialect, request_id))
+    status = _status(problem, dialect)
+    headers: HeaderList = [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(body)),
+        (b"cache-control", b"no-store"),
+        (b"x-content-type-options", b"nosniff"),
+        *_id_headers(dialect, request_id),
+    ]
+    if problem.retry_after_s is not None and status in (429, 503, 529):
+        headers.append((b"retry-after", b"%d" % whole_seconds(problem.retry_after_s)))
+    if problem.is_final:
+        headers.append((b"x-should-retry", b"false"))
+    if status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    if problem.allow:
+        headers.append((b"allow", problem.allow.encode("latin-1")))
+    return status, headers, body
+
+
+def stream_error_event(error: BaseException, dialect: Dialect, request_id: str) -> bytes:
+    """The event that ends a broken stream: an explicit error, never a success marker."""
+    body = msgspec.json.encode(_body(problem_of(error), dialect, request_id))
+    if dialect is Dialect.ANTHROPIC:
+        return b"event: error\ndata: " + body + b"\n\n"
+    return b"data: " + body + b"\n\n"
+
+
+def dialect_of(path: str, headers: HeaderList) -> Dialect | None:
+    """Whose shape an answer on this path must have when no endpoint has said so yet."""
+    if path.startswith("/v1/messages"):
+        return Dialect.ANTHROPIC
+    if not path.startswith("/v1/"):
+        return None
+    if any(name == b"anthropic-version" for name, _ in headers):
+        return Dialect.ANTHROPIC
+    return Dialect.OPENAI_CHAT
+
+
+def whole_seconds(wait_s: float) -> int:
+    """A wait as the `retry-after` header states it: rounded up, at least 1, finite."""
+    if not math.isfinite(wait_s):
+        return 3600
+    return max(1, math.ceil(wait_s))
+
+
+def _status(problem: Problem, dialect: Dialect | None) -> int:
+    if dialect is Dialect.ANTHROPIC:
+        return _ANTHROPIC_STATUS.get(problem.code, problem.status)
+    return problem.status
+
+
+def _body(problem: Problem, dialect: Dialect | None, request_id: str) -> dict[str, Any]:
+    message = safe_text(problem.message, is_line=False)
+    status = _status(problem, dialect)
+    if dialect is Dialect.ANTHROPIC:
+        fallback = "api_error" if status >= 500 else "invalid_request_error"
+        kind = _ANTHROPIC_TYPES.get(status, fallback)
+        return {"type": "error", "error": {"type": kind, "message": message}, "request_id": request_id}
+    if dialect is Dialect.OPENAI_CHAT:
+        kind = _OPENAI_TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
+        code = _OPENAI_CODES.get(problem.code, problem.code)
+        return {"error": {"message": message, "type": kind, "param": problem.param, "code": code}}
+    return {"error": {"code": problem.code, "message": message, "request_id": request_id}}
+
+
+def _id_headers(dialect: Dialect | None, request_id: str) -> HeaderList:
+    value = request_id.encode("latin-1", "replace")
+    name = b"request-id" if dialect is Dialect.ANTHROPIC else b"x-request-id"
+    return [(name, value), (b"x-atp-request-id", value)]

@@ -1,0 +1,119 @@
+"""What the dashboard's visitors hold: browser sessions, one-time launch codes, a brake on guessing.
+
+Owned by `auth.Gate`. Secrets are kept as SHA-256 only, everything is bounded and timed by the
+monotonic clock, and nothing survives a restart (people log in again).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from atp_engine.core.ports import Clock
+
+SESSION_S = 12 * 3600.0
+LAUNCH_CODE_S = 60.0
+_MAX_SESSIONS = 64
+_MAX_CODES = 16
+_MAX_SECRET_CHARS = 512
+
+
+def _digest(secret: str) -> bytes:
+    return hashlib.sha256(secret[:_MAX_SECRET_CHARS].encode("utf-8", "replace")).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class BrowserSession:
+    """A logged-in browser: its role, the token its writes must carry, and when it ends (monotonic)."""
+
+    key: bytes
+    role: str
+    csrf_token: str
+    ends_at_s: float
+
+
+class BrowserSessions:
+    """At most 64 sessions of 12 hours; the oldest makes room."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._sessions: OrderedDict[bytes, BrowserSession] = OrderedDict()
+
+    def open(self, role: str) -> tuple[str, BrowserSession]:
+        """The cookie's value (256 random bits, never stored) and the session behind it."""
+        value = secrets.token_urlsafe(32)
+        ends_at_s = self._clock.monotonic() + SESSION_S
+        session = BrowserSession(_digest(value), role, secrets.token_urlsafe(32), ends_at_s)
+        while len(self._sessions) >= _MAX_SESSIONS:
+            self._sessions.popitem(last=False)
+        self._sessions[session.key] = session
+        return value, session
+
+    def find(self, cookie: str) -> BrowserSession | None:
+        """The session of a cookie, None when unknown or over."""
+        session = self._sessions.get(_digest(cookie))
+        if session is None or self.is_open(session):
+            return session
+        self.close(session)
+        return None
+
+    def is_open(self, session: BrowserSession) -> bool:
+        """True until it is closed or its time is over; long streams ask again and again."""
+        return session.key in self._sessions and self._clock.monotonic() < session.ends_at_s
+
+    def close(self, session: BrowserSession) -> None:
+        """Ends it at once, for all tabs."""
+        self._sessions.pop(session.key, None)
+
+
+class LaunchCodes:
+    """Codes that open the dashboard once within a minute; made for somebody already authorised."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._codes: OrderedDict[bytes, tuple[str, float]] = OrderedDict()
+
+    def issue(self, role: str) -> str:
+        """A fresh code (192 random bits) that grants `role`."""
+        code = secrets.token_urlsafe(24)
+        while len(self._codes) >= _MAX_CODES:
+            self._codes.popitem(last=False)
+        self._codes[_digest(code)] = (role, self._clock.monotonic() + LAUNCH_CODE_S)
+        return code
+
+    def redeem(self, code: str) -> str | None:
+        """The role it grants, once; None when unknown, used or too old."""
+        role, ends_at_s = self._codes.pop(_digest(code), ("", 0.0))
+        return role if role and self._clock.monotonic() < ends_at_s else None
+
+
+class FailureBrake:
+    """Slows guessing down: ten failures at once, then one every six seconds. Good secrets never meet it.
+
+    One brake for all callers: on loopback everybody has the same address.
+    """
+
+    def __init__(self, clock: Clock, burst: int = 10, every_s: float = 6.0) -> None:
+        self._clock = clock
+        self._burst = float(burst)
+        self._every_s = every_s
+        self._left = float(burst)
+        self._at_s = clock.monotonic()
+
+    def fail(self) -> float:
+        """Counts a failure: 0 when it may be answered plainly, else the seconds to wait."""
+        now_s = self._clock.monotonic()
+        self._left = min(self._burst, self._left + (now_s - self._at_s) / self._every_s)
+        self._at_s = now_s
+        if self._left >= 1.0:
+            self._left -= 1.0
+            return 0.0
+        return (1.0 - self._left) * self._every_s
+
+
+def is_same_secret(given: str, expected: str) -> bool:
+    """Equality in constant time."""
+    return hmac.compare_digest(given.encode("utf-8", "replace"), expected.encode("utf-8", "replace"))
