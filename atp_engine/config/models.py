@@ -1,7 +1,7 @@
 """The configuration as one frozen tree; every key has a description and a default.
 
 Parsed by `config/load.py`, read by every service through a snapshot reference. Nothing in it is a
-secret: credentials are references (`env:NAME`, `file:PATH`, `keyring:NAME`) resolved by
+secret: credentials are references (`env:NAME`, `file:PATH`, `keyring:SERVICE/NAME`) resolved by
 `config/secrets.py`. Prices are US dollars per million tokens.
 """
 
@@ -9,12 +9,22 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 SecretRef = Annotated[
-    str, Field(pattern=r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+|keyring:.+)$", description="Where the secret is kept.")
+    str,
+    Field(
+        pattern=r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+|keyring:[^/]+/.+)$",
+        max_length=1_024,
+        description="Where the secret is kept.",
+        examples=["env:OPENAI_API_KEY", "file:openai.key", "keyring:atp-console/openai"],
+    ),
 ]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}$")]
+ModelPattern = Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,256}$", examples=["claude-*"])]
+HostValue = Annotated[
+    str, Field(pattern=r"^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$", examples=["box.lan:7443"])
+]
 Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 Usd = Annotated[float, Field(ge=0, le=100_000, allow_inf_nan=False)]
 
@@ -28,11 +38,11 @@ class Section(BaseModel):
 class ServerConfig(Section):
     """Where the engine listens and what it accepts."""
 
-    host: str = "127.0.0.1"
+    host: str = Field(default="127.0.0.1", pattern=r"^[A-Za-z0-9.:_%-]{1,255}$")
     """Address to bind; anything but loopback is your decision to expose the router."""
     port: int = Field(default=7443, ge=0, le=65_535)
     """TCP port for clients, dashboard and admin API; 0 takes any free one."""
-    allowed_hosts: tuple[str, ...] = ()
+    allowed_hosts: tuple[HostValue, ...] = ()
     """Host header values accepted besides loopback names and `host`, with port, e.g. `box.lan:7443`."""
     max_body_bytes: int = Field(default=33_554_432, ge=1_024, le=1_073_741_824)
     """Largest request body, in bytes; a larger one is refused with 413 before it is parsed."""
@@ -96,15 +106,15 @@ class SimulatedProfile(Section):
 class ProviderConfig(Section):
     """A vendor or a server: where it is and how we identify ourselves."""
 
-    kind: str
+    kind: str = Field(min_length=1, max_length=64, examples=["openai", "anthropic", "ollama", "custom", "simulated"])
     """Row of the registry: openai, anthropic, openrouter, groq, ollama, vllm, custom, simulated ..."""
     base_url: str | None = Field(default=None, pattern=r"^https?://[^\s]+$")
     """Root of the API including its version part; the registry's own when missing."""
     api_key: SecretRef | None = None
-    """Reference to the credential: `env:NAME`, `file:PATH` or `keyring:NAME`."""
+    """Reference to the credential: `env:NAME`, `file:PATH` or `keyring:SERVICE/NAME`."""
     dialect: Literal["openai_chat", "anthropic"] | None = None
     """Wire format, for `custom` and `simulated`; others know theirs."""
-    models: tuple[str, ...] = ()
+    models: tuple[ModelPattern, ...] = Field(default=(), max_length=256)
     """Model name patterns (`claude-*`) that are served under the client's own name without a deployment."""
     headers: dict[str, str] = {}
     """Extra headers to send; not for secrets."""
@@ -113,7 +123,7 @@ class ProviderConfig(Section):
     transport: Literal["pooled", "aiohttp"] = "pooled"
     """HTTP client; a proxy always uses aiohttp."""
     ca_file: str | None = None
-    """PEM file with the certificate authority of a private server."""
+    """PEM file with the certificate authority of a private server, relative to this file."""
     max_connections: int = Field(default=256, ge=1, le=10_000)
     """Most connections open to this provider at once; further calls wait in order."""
     is_local: bool | None = None
@@ -173,10 +183,20 @@ class WeightedTarget(Section):
     """Share relative to the others."""
 
 
-class RouteConfig(Section):
-    """An alias that clients ask for."""
+def _is_table(target: object) -> str:
+    return "table" if isinstance(target, (dict, WeightedTarget)) else "name"
 
-    deployments: tuple[Name | WeightedTarget, ...] = Field(min_length=1, max_length=64)
+
+Target = Annotated[
+    Annotated[Name, Tag("name")] | Annotated[WeightedTarget, Tag("table")],
+    Discriminator(_is_table),
+]
+
+
+class RouteConfig(Section):
+    """An alias that clients ask for; it wins over a deployment of the same name."""
+
+    deployments: tuple[Target, ...] = Field(min_length=1, max_length=64)
     """Deployments, best first; `{ deployment = "a", weight = 3 }` for the weighted strategy."""
     strategy: Literal["ordered", "weighted"] = "ordered"
     """ordered tries from the top; weighted draws the first by weight, the rest follow by weight."""
@@ -237,8 +257,12 @@ class LoggingConfig(Section):
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     """Lowest level written."""
-    file: str | None = None
-    """Path; standard error when missing (the console keeps it in the data directory)."""
+    file: str | None = Field(default=None, min_length=1)
+    """Path, relative to this file; standard error when missing (the console keeps it in the data directory)."""
+    max_file_bytes: int = Field(default=10_485_760, ge=65_536, le=1_073_741_824)
+    """Size at which the log file is set aside and a new one begun."""
+    kept_files: int = Field(default=3, ge=1, le=100)
+    """Most files set aside; the oldest goes first."""
 
 
 class Config(Section):
