@@ -72,7 +72,7 @@ def make_private_dir(directory: Path) -> None:
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = directory.stat()
-        if status.st_uid != os.geteuid():
+        if {status.st_uid, directory.lstat().st_uid} != {os.geteuid()}:
             raise _problem(f"{directory} belongs to another user", "choose another with ATP_DATA_DIR")
         if status.st_mode & 0o077:
             directory.chmod(0o700)
