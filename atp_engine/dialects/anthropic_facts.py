@@ -65,8 +65,8 @@ class _UserId(msgspec.Struct, gc=False):
     session_id: str | None = None
 
 
-_decoder = msgspec.json.Decoder(_Body)
-_user_id = msgspec.json.Decoder(_UserId)
+_BODY = msgspec.json.Decoder(_Body)
+_USER_ID = msgspec.json.Decoder(_UserId)
 
 
 def read_facts(body: bytes, bytes_per_token: float = BYTES_PER_TOKEN) -> RequestFacts:
@@ -75,7 +75,7 @@ def read_facts(body: bytes, bytes_per_token: float = BYTES_PER_TOKEN) -> Request
     `max_tokens` is required, as the vendor has it. A session is `metadata.session_id`, or the session
     inside `metadata.user_id` in Claude Code's two forms; a bare user id is a person, not a session.
     """
-    request = decode_body(_decoder, body)
+    request = decode_body(_BODY, body)
     has_images, has_media = _scan(request.messages)
     text_bytes, tokens = prompt_size(body, has_media, bytes_per_token)
     form = request.output_format or (request.output_config.format if request.output_config else None)
@@ -127,7 +127,7 @@ def _session(metadata: dict[str, msgspec.Raw] | None) -> str:
     user_id = string_in(metadata, "user_id")
     if user_id.startswith("{"):
         try:
-            return session_name(json_text.decode(_user_id, user_id.encode()).session_id or "")
+            return session_name(json_text.decode(_USER_ID, user_id.encode()).session_id or "")
         except ValueError:
             return ""
     older = _OLD_USER_ID.search(user_id)

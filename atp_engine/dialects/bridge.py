@@ -75,10 +75,13 @@ class Bridge(Protocol):
         field, or UnsupportedFeature for content that cannot be carried."""
         ...
 
-    def reply(self, body: bytes) -> Reply:
-        """A 200 answer in the client's dialect. Raises BadUpstreamReply when it is not one."""
+    def reply(self, body: bytes, *, created: int = 0) -> Reply:
+        """A 200 answer in the client's dialect. Raises BadUpstreamReply when it is not one, or the
+        classified error that it holds. `created` (UTC epoch seconds) stamps an answer whose vendor
+        tells no time but whose client expects one."""
         ...
 
-    def tap(self, facts: RequestFacts, request_id: str) -> StreamTap:
-        """A fresh tap for one stream; `request_id` seeds ids that a translation must make up."""
+    def tap(self, facts: RequestFacts, request_id: str, *, created: int = 0) -> StreamTap:
+        """A fresh tap for one stream; `request_id` seeds ids that a translation must make up,
+        `created` is as in `reply`."""
         ...

@@ -6,11 +6,13 @@ Each dialect is one module that fits `Codec` (`openai_chat`, `anthropic`); `code
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from atp_engine.core.errors import UpstreamError
 from atp_engine.dialects import ir
 from atp_engine.dialects.bridge import UpstreamBody
+from atp_engine.dialects.sse import SseEvent
 
 
 class StreamEncoder(Protocol):
@@ -26,9 +28,11 @@ class StreamDecoder(Protocol):
 
     error: UpstreamError | None
     """An error event or a malformed one; nothing after it counts."""
+    is_ended: bool
+    """`Ended` was given."""
 
-    def decode(self, data: bytes) -> list[ir.StreamEvent]:
-        """What the `data` of one SSE event means (never `Ended` without the vendor's terminal event)."""
+    def decode(self, event: SseEvent) -> list[ir.StreamEvent]:
+        """What one SSE event means (never `Ended` without the vendor's terminal event)."""
         ...
 
     def finish(self) -> list[ir.StreamEvent]:
@@ -40,12 +44,18 @@ class StreamDecoder(Protocol):
 class Codec(Protocol):
     """A dialect to and from `ir`. All functions are pure."""
 
+    FINISH: Mapping[ir.FinishReason, str]
+    """The dialect's words for why an answer ended."""
+    PATHS: Mapping[str, str]
+    """Where a field of `ir` stands in the dialect's requests, if under another name."""
+
     def decode_request(self, body: bytes) -> ir.ChatRequest:
         """Raises InvalidRequest naming the field, UnsupportedFeature for content `ir` cannot hold."""
         ...
 
     def encode_request(self, request: ir.ChatRequest) -> UpstreamBody:
-        """The body for `request.model`, naming the fields it drops; raises UnsupportedFeature."""
+        """The body for `request.model`, naming the fields of `ir` that it drops; raises
+        UnsupportedFeature, or InvalidRequest when nothing is left to say."""
         ...
 
     def decode_reply(self, body: bytes) -> ir.ChatResult:

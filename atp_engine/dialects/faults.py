@@ -33,29 +33,38 @@ from atp_engine.dialects import json_text
 REASON_LIMIT = 300
 _LONGEST_READ = 64 * 1024
 
-_AUTH = frozenset(
-    "invalid_api_key authentication_error permission_error permission_denied unauthorized unauthenticated "
-    "invalid_authentication account_deactivated organization_deactivated".split()
-)
-_QUOTA = frozenset(
-    "insufficient_quota billing_hard_limit_reached billing_not_active billing_error quota_exceeded".split()
-)
-_CONTEXT = frozenset(
-    "context_length_exceeded exceed_context_size_error request_too_large model_context_window_exceeded "
-    "prompt_too_long context_window_exceeded string_above_max_length".split()
-)
-_BLOCKED = frozenset(
-    "content_filter content_policy_violation responsibleaipolicyviolation moderation_blocked content_moderation".split()
-)
-_RATE = frozenset("rate_limit_error rate_limit_exceeded rate_limited too_many_requests resource_exhausted".split())
-_BUSY = frozenset(
-    "overloaded_error api_error server_error internal_server_error internal_error service_unavailable "
-    "service_unavailable_error unavailable timeout_error timeout engine_overloaded overloaded unavailable_error".split()
-)
-_REJECTED = frozenset(
-    "invalid_request_error not_found_error model_not_found bad_request badrequesterror invalid_argument".split()
-)
-_NO_MODEL = frozenset("model_not_found not_found_error notfounderror deployment_not_found modelnotfound".split())
+# fmt: off
+_AUTH = frozenset({
+    "invalid_api_key", "authentication_error", "permission_error", "permission_denied", "unauthorized",
+    "unauthenticated", "invalid_authentication", "account_deactivated", "organization_deactivated",
+})
+_QUOTA = frozenset({
+    "insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "billing_error", "quota_exceeded",
+})
+_CONTEXT = frozenset({
+    "context_length_exceeded", "exceed_context_size_error", "request_too_large", "model_context_window_exceeded",
+    "prompt_too_long", "context_window_exceeded", "string_above_max_length",
+})
+_BLOCKED = frozenset({
+    "content_filter", "content_policy_violation", "responsibleaipolicyviolation", "moderation_blocked",
+    "content_moderation",
+})
+_RATE = frozenset({
+    "rate_limit_error", "rate_limit_exceeded", "rate_limited", "too_many_requests", "resource_exhausted",
+})
+_BUSY = frozenset({
+    "overloaded_error", "api_error", "server_error", "internal_server_error", "internal_error", "internal",
+    "service_unavailable", "service_unavailable_error", "unavailable", "unavailable_error", "timeout_error",
+    "timeout", "engine_overloaded", "overloaded",
+})
+_REJECTED = frozenset({
+    "invalid_request_error", "not_found_error", "model_not_found", "bad_request", "badrequesterror",
+    "invalid_argument",
+})
+_NO_MODEL = frozenset({
+    "model_not_found", "not_found_error", "notfounderror", "deployment_not_found", "modelnotfound",
+})
+# fmt: on
 
 _CONTEXT_TEXT = re.compile(
     r"maximum context length|prompt is too long|input is too long|too many tokens in|"
@@ -152,7 +161,7 @@ def _kind(status: int, complaint: _Complaint) -> type[UpstreamError]:
 
 def _read(dialect: Dialect, payload: bytes) -> _Complaint:
     try:
-        body = json_text.decode(_any, payload[:_LONGEST_READ])
+        body = json_text.decode(_ANY, payload[:_LONGEST_READ])
     except ValueError:
         return _Complaint((), "" if payload.lstrip()[:1] == b"<" else payload[:4096].decode("utf-8", "replace"))
     if isinstance(body, list) and body:
@@ -195,4 +204,4 @@ def _wait_s(message: str) -> float | None:
     return min(int(hours or 0) * 3600.0 + int(minutes or 0) * 60.0 + seconds, 86_400.0)
 
 
-_any: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
+_ANY: msgspec.json.Decoder[Any] = msgspec.json.Decoder()

@@ -149,7 +149,7 @@ class ChatRequest(msgspec.Struct, frozen=True):
     user: str = ""
     """The client's name for its end user, opaque."""
     dropped_fields: tuple[str, ...] = ()
-    """Paths in the client's body that these values cannot hold, without indexes: `tools[].strict`."""
+    """Paths in the client's body that these values cannot hold, without indexes: `messages[].name`."""
 
 
 class ChatResult(msgspec.Struct, frozen=True):
@@ -163,6 +163,8 @@ class ChatResult(msgspec.Struct, frozen=True):
     created: int = 0
     """UTC epoch seconds, 0 where the vendor does not tell."""
     stop_sequence: str = ""
+    dropped_fields: tuple[str, ...] = ()
+    """Parts of the vendor's answer that these values cannot hold."""
 
 
 class Started(msgspec.Struct, frozen=True):

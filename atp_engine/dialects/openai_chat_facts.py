@@ -56,7 +56,7 @@ class _Body(msgspec.Struct, gc=False):
     prompt_cache_key: str | None = None
 
 
-_decoder = msgspec.json.Decoder(_Body)
+_BODY = msgspec.json.Decoder(_Body)
 
 
 def read_facts(body: bytes, bytes_per_token: float = BYTES_PER_TOKEN) -> RequestFacts:
@@ -65,7 +65,7 @@ def read_facts(body: bytes, bytes_per_token: float = BYTES_PER_TOKEN) -> Request
     A session is `metadata.session_id` or `prompt_cache_key`. `user` and `safety_identifier` name a
     person, who has many conversations: they are no session, the fingerprint tells those apart.
     """
-    request = decode_body(_decoder, body)
+    request = decode_body(_BODY, body)
     has_images, has_media = _scan(request.messages)
     system, opening = _opening(request.messages)
     text_bytes, tokens = prompt_size(body, has_media, bytes_per_token)

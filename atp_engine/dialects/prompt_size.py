@@ -30,9 +30,9 @@ class _Conversation(msgspec.Struct, gc=False):
     messages: list[_Holder]
 
 
-_conversation = msgspec.json.Decoder(_Conversation)
-_holder = msgspec.json.Decoder(_Holder)
-_raws = msgspec.json.Decoder(list[msgspec.Raw])
+_CONVERSATION = msgspec.json.Decoder(_Conversation)
+_HOLDER = msgspec.json.Decoder(_Holder)
+_RAWS = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 def prompt_size(body: bytes, has_media: bool, bytes_per_token: float) -> tuple[int, int]:
@@ -43,7 +43,7 @@ def prompt_size(body: bytes, has_media: bool, bytes_per_token: float) -> tuple[i
     if not has_media:
         return len(body), estimate_tokens(len(body), bytes_per_token)
     images = file_bytes = media_bytes = 0
-    for message in _conversation.decode(body).messages:
+    for message in _CONVERSATION.decode(body).messages:
         for kind, size in _media(message.content, 1):
             media_bytes += size
             if kind in IMAGE_TYPES:
@@ -58,10 +58,10 @@ def prompt_size(body: bytes, has_media: bool, bytes_per_token: float) -> tuple[i
 def _media(content: msgspec.Raw, depth: int) -> Iterator[tuple[str, int]]:
     if memoryview(content)[0] != _ARRAY or depth > _DEEPEST:
         return
-    for raw in _raws.decode(content):
+    for raw in _RAWS.decode(content):
         if memoryview(raw)[0] != _OBJECT:
             continue
-        part = _holder.decode(raw)
+        part = _HOLDER.decode(raw)
         kind = bytes(part.type).strip(b'"').decode("utf-8", "replace")
         if kind in MEDIA_TYPES:
             yield kind, len(memoryview(raw))

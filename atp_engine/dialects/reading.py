@@ -27,7 +27,7 @@ _AT = re.compile(r"^(.*?)(?: - at `(.*)`)?$", re.DOTALL)
 _MISSING = re.compile(r"^Object missing required field `(\w+)`$")
 _BOM = b"\xef\xbb\xbf"
 NULL = msgspec.Raw(b"null")
-_string = msgspec.json.Decoder(str)
+_STRING = msgspec.json.Decoder(str)
 
 
 class Part(msgspec.Struct, gc=False):
@@ -90,7 +90,7 @@ def text_start(content: Content, limit: int) -> bytes:
 
 def _text(raw: msgspec.Raw) -> str:
     try:
-        return json_text.decode(_string, bytes(raw))
+        return json_text.decode(_STRING, bytes(raw))
     except ValueError:
         return ""
 

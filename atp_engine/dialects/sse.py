@@ -102,7 +102,7 @@ def _event(raw: bytes, lines: list[bytes]) -> SseEvent:
 
 def last_event(rest: bytes) -> SseEvent | None:
     """The event in a body's unfinished end as if its blank line had come, None when it has no data."""
-    event = _event(rest, _LINE.split(rest.removeprefix(_BOM)))
+    event = _event(rest.rstrip(b"\r\n") + b"\n\n", _LINE.split(rest.removeprefix(_BOM)))
     return event if event.data is not None else None
 
 

@@ -1,0 +1,33 @@
+"""The dialects that can be translated, one row each; for `translate` and the simulated provider."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from atp_engine.core.types import Dialect
+from atp_engine.dialects import anthropic, ir, openai_chat
+from atp_engine.dialects.codec import Codec, StreamEncoder
+
+_CODECS: Mapping[Dialect, Codec] = MappingProxyType({Dialect.OPENAI_CHAT: openai_chat, Dialect.ANTHROPIC: anthropic})
+
+
+def codec(dialect: Dialect) -> Codec:
+    """The codec of a dialect."""
+    return _CODECS[dialect]
+
+
+def decode_request(dialect: Dialect, body: bytes) -> ir.ChatRequest:
+    """A request body as `ir`; raises InvalidRequest or UnsupportedFeature."""
+    return _CODECS[dialect].decode_request(body)
+
+
+def encode_reply(dialect: Dialect, result: ir.ChatResult) -> bytes:
+    """A whole answer's JSON."""
+    return _CODECS[dialect].encode_reply(result)
+
+
+def stream_encoder(dialect: Dialect, *, wants_usage: bool) -> StreamEncoder:
+    """A fresh writer of one stream: `.encode(event)` gives whole SSE events. Expects `ir.Started`
+    first, `ir.Stopped` and `ir.UsageReported` near the end, `ir.Ended` last."""
+    return _CODECS[dialect].stream_encoder(wants_usage=wants_usage)

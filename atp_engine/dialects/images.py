@@ -1,0 +1,22 @@
+"""Pictures between their two spellings: `data:` URLs (OpenAI) and media type plus base64 (Anthropic)."""
+
+from __future__ import annotations
+
+from atp_engine.dialects import ir
+
+_MARK = ";base64,"
+
+
+def image_from_url(url: str) -> ir.Image | None:
+    """The picture that a URL stands for; None when it is neither http(s) nor base64 data."""
+    if url.startswith("data:"):
+        head, mark, base64 = url[5:].partition(_MARK)
+        return ir.Image(media_type=head.partition(";")[0], base64=base64) if mark and head and base64 else None
+    if url[:8].lower().startswith(("http://", "https://")):
+        return ir.Image(url=url)
+    return None
+
+
+def url_of_image(image: ir.Image) -> str:
+    """The picture as a URL."""
+    return image.url or f"data:{image.media_type}{_MARK}{image.base64}"

@@ -1,0 +1,181 @@
+"""`ir` requests written as OpenAI chat, for OpenAI itself and for compatible servers.
+
+What compatible servers differ in is settled by the model's name: OpenAI's reasoning models want
+`max_completion_tokens` and take `reasoning_effort`; most others know `max_tokens` only and refuse
+fields they do not know.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+from atp_engine.dialects import ir
+from atp_engine.dialects.bridge import UpstreamBody
+from atp_engine.dialects.fields import Dropped, compact
+from atp_engine.dialects.images import url_of_image
+
+_NEW_OPENAI = re.compile(r"^(?:openai/)?(?:o\d|gpt-(?!3|4|oss))")
+_TAKES_EFFORT = re.compile(r"^(?:.*/)?(?:o\d|gpt-(?!3|4))")
+_MOST_STOPS = 4
+_LONGEST_USER = 64
+_LOW_BUDGET, _MEDIUM_BUDGET = 4_096, 16_384
+"""Token budgets below which an effort counts as low or medium."""
+_NO_PARAMETERS = msgspec.Raw(b'{"type":"object","properties":{}}')
+
+
+def encode_request(request: ir.ChatRequest) -> UpstreamBody:
+    """The body; a stream always asks for usage. Dropped fields go by their names in `ir`.
+
+    A tool's pictures follow in a user message of their own, since tool messages hold text only; a
+    failed tool's text begins with `Error:`, since there is no flag for it.
+    """
+    dropped = Dropped()
+    effort = _effort(request, dropped)
+    has_tools = bool(request.tools)
+    body = compact(
+        model=request.model,
+        messages=_messages(request.messages, dropped),
+        tools=[_tool(tool) for tool in request.tools] or None,
+        tool_choice=_choice(request.tool_choice) if has_tools else None,
+        parallel_tool_calls=request.has_parallel_calls if has_tools else None,
+        temperature=request.temperature,
+        top_p=request.top_p,
+        stop=list(request.stop[:_MOST_STOPS]) or None,
+        seed=request.seed,
+        frequency_penalty=request.frequency_penalty,
+        presence_penalty=request.presence_penalty,
+        n=request.candidates if request.candidates > 1 else None,
+        response_format=_response_format(request.json_format),
+        reasoning_effort=effort,
+        user=request.user if 0 < len(request.user) <= _LONGEST_USER else None,
+        stream=request.is_stream or None,
+        stream_options={"include_usage": True} if request.is_stream else None,
+    )
+    if request.max_output_tokens:
+        is_new = _NEW_OPENAI.match(request.model) is not None
+        body["max_completion_tokens" if is_new else "max_tokens"] = request.max_output_tokens
+    if request.top_k is not None:
+        dropped.add("top_k")
+    if len(request.stop) > _MOST_STOPS:
+        dropped.add("stop")
+    if len(request.user) > _LONGEST_USER:
+        dropped.add("user")
+    return UpstreamBody(msgspec.json.encode(body), dropped.paths())
+
+
+def _effort(request: ir.ChatRequest, dropped: Dropped) -> str | None:
+    thinking = request.thinking
+    if thinking is None:
+        return None
+    if not _TAKES_EFFORT.match(request.model):
+        dropped.add("thinking")
+        return None
+    if thinking.effort:
+        return thinking.effort
+    if not thinking.is_enabled:
+        return "none" if _NEW_OPENAI.match(request.model) else None
+    if not thinking.budget_tokens:
+        return None
+    if thinking.budget_tokens < _LOW_BUDGET:
+        return "low"
+    return "medium" if thinking.budget_tokens < _MEDIUM_BUDGET else "high"
+
+
+def _messages(messages: tuple[ir.Message, ...], dropped: Dropped) -> list[dict[str, Any]]:
+    written: list[dict[str, Any]] = []
+    for message in messages:
+        if message.role is ir.Role.SYSTEM:
+            written.append({"role": "system", "content": _joined(message.parts)})
+        elif message.role is ir.Role.ASSISTANT:
+            written.append(_assistant(message.parts, dropped))
+        else:
+            written += _user(message.parts)
+    return written
+
+
+def _joined(parts: tuple[ir.Part, ...]) -> str:
+    return "\n\n".join(part.text for part in parts if isinstance(part, ir.Text) and part.text)
+
+
+def _assistant(parts: tuple[ir.Part, ...], dropped: Dropped) -> dict[str, Any]:
+    text, refusal = "", ""
+    calls: list[dict[str, Any]] = []
+    for part in parts:
+        if isinstance(part, ir.Text):
+            text += part.text
+        elif isinstance(part, ir.Refusal):
+            refusal += part.text
+        elif isinstance(part, ir.ToolCall):
+            function = {"name": part.name, "arguments": part.arguments or "{}"}
+            calls.append({"id": part.id, "type": "function", "function": function})
+        elif isinstance(part, ir.Reasoning):
+            dropped.add("reasoning")
+    message: dict[str, Any] = {"role": "assistant", "content": text or (None if calls or refusal else "")}
+    if refusal:
+        message["refusal"] = refusal
+    if calls:
+        message["tool_calls"] = calls
+    return message
+
+
+def _user(parts: tuple[ir.Part, ...]) -> list[dict[str, Any]]:
+    """Tool results first, each a message, as they must follow their calls; then what the user says."""
+    written: list[dict[str, Any]] = []
+    said: list[dict[str, Any]] = []
+    for part in parts:
+        if isinstance(part, ir.ToolResult):
+            written.append({"role": "tool", "tool_call_id": part.call_id, "content": _result_text(part)})
+            images = [inner for inner in part.parts if isinstance(inner, ir.Image)]
+            if images:
+                said.append({"type": "text", "text": f"Images from the result of tool call {part.call_id}:"})
+                said += [_image(image) for image in images]
+        elif isinstance(part, ir.Text):
+            said.append({"type": "text", "text": part.text})
+        elif isinstance(part, ir.Image):
+            said.append(_image(part))
+    if len(said) == 1 and said[0]["type"] == "text":
+        written.append({"role": "user", "content": said[0]["text"]})
+    elif said or not written:
+        written.append({"role": "user", "content": said or ""})
+    return written
+
+
+def _result_text(result: ir.ToolResult) -> str:
+    text = "\n".join(part.text for part in result.parts if isinstance(part, ir.Text))
+    if not text and any(isinstance(part, ir.Image) for part in result.parts):
+        text = "(see the images below)"
+    if result.is_error and not text.lower().startswith("error"):
+        text = f"Error: {text}"
+    return text
+
+
+def _image(image: ir.Image) -> dict[str, Any]:
+    return {"type": "image_url", "image_url": {"url": url_of_image(image)}}
+
+
+def _tool(tool: ir.Tool) -> dict[str, Any]:
+    function = compact(
+        name=tool.name,
+        description=tool.description or None,
+        parameters=tool.parameters if bytes(tool.parameters) else _NO_PARAMETERS,
+        strict=tool.is_strict or None,
+    )
+    return {"type": "function", "function": function}
+
+
+def _choice(choice: ir.ToolChoice | None) -> str | dict[str, Any] | None:
+    if choice is None or choice.mode != "named":
+        return choice.mode if choice else None
+    return {"type": "function", "function": {"name": choice.name}}
+
+
+def _response_format(form: ir.JsonFormat | None) -> dict[str, Any] | None:
+    if form is None:
+        return None
+    if not bytes(form.schema):
+        return {"type": "json_object"}
+    schema = compact(name=form.name or "answer", schema=form.schema, strict=form.is_strict or None)
+    return {"type": "json_schema", "json_schema": schema}

@@ -1,0 +1,110 @@
+"""Different dialects: decode, `ir`, encode; plain and streamed, whole events in and out."""
+
+from __future__ import annotations
+
+import msgspec
+
+from atp_engine.core.errors import BadUpstreamReply
+from atp_engine.core.types import RequestFacts, TokenUsage
+from atp_engine.dialects import ir
+from atp_engine.dialects.bridge import Reply, StreamTap, UpstreamBody
+from atp_engine.dialects.codec import Codec
+from atp_engine.dialects.event_tap import EventTap
+from atp_engine.dialects.sse import SseEvent
+from atp_engine.dialects.text_tail import TAIL_CHARS
+
+
+class Translation:
+    """A `Bridge` between two dialects."""
+
+    def __init__(self, client: Codec, upstream: Codec) -> None:
+        self._client = client
+        self._upstream = upstream
+
+    def request(self, body: bytes, facts: RequestFacts, model: str) -> UpstreamBody:
+        """See `Bridge.request`; dropped fields go by their paths in the client's body."""
+        request = msgspec.structs.replace(self._client.decode_request(body), model=model)
+        written = self._upstream.encode_request(request)
+        dropped = (self._client.PATHS.get(name, name) for name in written.dropped_fields)
+        return UpstreamBody(written.body, tuple(dict.fromkeys((*request.dropped_fields, *dropped))))
+
+    def reply(self, body: bytes, *, created: int = 0) -> Reply:
+        """See `Bridge.reply`."""
+        result = self._upstream.decode_reply(body)
+        if not result.created:
+            result = msgspec.structs.replace(result, created=created)
+        text = "".join(part.text for part in result.parts if isinstance(part, ir.Text | ir.Refusal))
+        return Reply(
+            body=self._client.encode_reply(result),
+            usage=result.usage,
+            finish_reason=self._client.FINISH[result.finish_reason],
+            model=result.model,
+            text=text[:TAIL_CHARS],
+            dropped_fields=result.dropped_fields,
+        )
+
+    def tap(self, facts: RequestFacts, request_id: str, *, created: int = 0) -> StreamTap:
+        """See `Bridge.tap`."""
+        return _Tap(self._client, self._upstream, facts, request_id, created)
+
+
+class _Tap(EventTap):
+    __slots__ = ("_created", "_decoder", "_encoder", "_finish_words")
+
+    def __init__(self, client: Codec, upstream: Codec, facts: RequestFacts, request_id: str, created: int) -> None:
+        super().__init__(facts)
+        self._created = created
+        self._finish_words = client.FINISH
+        self._decoder = upstream.stream_decoder(request_id)
+        self._encoder = client.stream_encoder(wants_usage=facts.wants_usage)
+
+    def _take(self, event: SseEvent) -> bytes:
+        if event.data is None:
+            return b""
+        written = self._write(self._decoder.decode(event))
+        self.error = self.error or self._decoder.error
+        return written
+
+    def _last(self) -> bytes:
+        return self._write(self._decoder.finish())
+
+    def _write(self, found: list[ir.StreamEvent]) -> bytes:
+        written = b""
+        for event in found:
+            try:
+                written += self._encode(event)
+            except BadUpstreamReply as error:
+                self.error = error
+                break
+        return written
+
+    def _encode(self, event: ir.StreamEvent) -> bytes:
+        match event:
+            case ir.TextDelta(text) | ir.RefusalDelta(text):
+                self._tail.add(text)
+                self._count(len(text))
+            case ir.ReasoningDelta(text):
+                self._count(len(text))
+            case ir.ToolCallStarted(_, _, name):
+                self._count(len(name))
+            case ir.ToolCallDelta(_, arguments):
+                self._count(len(arguments))
+            case ir.Started(id, model, created, usage):
+                self.model, self.usage = model, usage
+                prompt = usage or TokenUsage(input_tokens=self._facts.prompt_tokens_estimate, is_estimated=True)
+                event = ir.Started(id, model, created or self._created, prompt)
+            case ir.UsageReported(usage):
+                self.usage = usage
+            case ir.Stopped(reason):
+                self.finish_reason = self._finish_words[reason]
+            case ir.Ended():
+                return self._end(event)
+        return self._encoder.encode(event)
+
+    def _end(self, event: ir.Ended) -> bytes:
+        """The terminal event, after the usage that the client expects even if the vendor sent none."""
+        self.is_complete = True
+        if self.usage is not None or not self._facts.wants_usage:
+            return self._encoder.encode(event)
+        self.usage = self._estimated()
+        return self._encoder.encode(ir.UsageReported(self.usage)) + self._encoder.encode(event)
