@@ -98,6 +98,8 @@ class RequestFacts(msgspec.Struct, frozen=True):
     """A session id found in the body, else empty."""
     prefix_seed: bytes
     """System prompt and first user message, cut to 4 KiB: the material of the session fingerprint."""
+    has_unsigned_thinking: bool = False
+    """The history holds thinking blocks without Anthropic's signature, from another vendor's answers."""
 
 
 class ClientHint(msgspec.Struct, frozen=True):

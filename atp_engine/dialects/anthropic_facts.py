@@ -29,6 +29,7 @@ _OLD_USER_ID = re.compile(r"_session_([0-9A-Za-z-]{8,64})$")
 
 
 class _Block(Part, gc=False):
+    signature: str | None = None
     content: str | list[Part] | dict[str, msgspec.Raw] | None = None
 
 
@@ -76,7 +77,7 @@ def read_facts(body: bytes, bytes_per_token: float = BYTES_PER_TOKEN) -> Request
     inside `metadata.user_id` in Claude Code's two forms; a bare user id is a person, not a session.
     """
     request = decode_body(_BODY, body)
-    has_images, has_media = _scan(request.messages)
+    has_images, has_media, is_unsigned = _scan(request.messages)
     text_bytes, tokens = prompt_size(body, has_media, bytes_per_token)
     form = request.output_format or (request.output_config.format if request.output_config else None)
     return RequestFacts(
@@ -93,12 +94,14 @@ def read_facts(body: bytes, bytes_per_token: float = BYTES_PER_TOKEN) -> Request
         message_count=len(request.messages),
         session_hint=_session(request.metadata),
         prefix_seed=prefix_seed(request.system, _opening(request.messages)),
+        has_unsigned_thinking=is_unsigned,
     )
 
 
-def _scan(messages: list[_Message]) -> tuple[bool, bool]:
-    """Whether there are pictures, also in tool results, and whether there is any media."""
+def _scan(messages: list[_Message]) -> tuple[bool, bool, bool]:
+    """Whether there are pictures, also in tool results, any media, and thinking without its signature."""
     kinds: set[str] = set()
+    is_unsigned = False
     for message in messages:
         if type(message.content) is list:
             for block in message.content:
@@ -108,7 +111,9 @@ def _scan(messages: list[_Message]) -> tuple[bool, bool]:
                 if type(block.content) is list:
                     for part in block.content:
                         kinds.add(part.type)
-    return not kinds.isdisjoint(IMAGE_TYPES), not kinds.isdisjoint(MEDIA_TYPES)
+                elif block.type == "thinking" and not block.signature:
+                    is_unsigned = True
+    return not kinds.isdisjoint(IMAGE_TYPES), not kinds.isdisjoint(MEDIA_TYPES), is_unsigned
 
 
 def _opening(messages: list[_Message]) -> str | list[_Block] | None:

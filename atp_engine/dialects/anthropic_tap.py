@@ -10,6 +10,7 @@ import msgspec
 
 from atp_engine.core.errors import BadUpstreamReply
 from atp_engine.core.types import Dialect, RequestFacts
+from atp_engine.dialects import json_text
 from atp_engine.dialects.anthropic_wire import Block, Delta, Event, Usage, decode_event, decode_reply, merged, usage_of
 from atp_engine.dialects.bridge import Reply, StreamTap
 from atp_engine.dialects.event_tap import EventTap
@@ -17,11 +18,40 @@ from atp_engine.dialects.faults import fault_from_event
 from atp_engine.dialects.sse import SseEvent, events, frame
 from atp_engine.dialects.text_tail import TAIL_CHARS
 
+
+class _Seal(msgspec.Struct, gc=False):
+    type: str = ""
+    signature: str | None = None
+
+
+_Turn = dict[str, msgspec.Raw]
+_TURNS = msgspec.json.Decoder(list[_Turn])
+_BLOCKS = msgspec.json.Decoder(list[msgspec.Raw])
+_SEAL = msgspec.json.Decoder(_Seal)
+_ARRAY = ord("[")
 _STOP_EVENT = frame(b'{"type":"message_stop"}', b"message_stop")
 
 
 def adjust(fields: dict[str, msgspec.Raw], facts: RequestFacts) -> None:
-    """Nothing to add: every stream reports its usage."""
+    """Takes out thinking blocks without a signature: another vendor's answers are in the history, and
+    Anthropic refuses the whole request for them. Else nothing; every stream reports its usage."""
+    if not facts.has_unsigned_thinking:
+        return
+    kept: list[_Turn] = []
+    for turn in _TURNS.decode(fields["messages"]):
+        content = turn["content"]
+        if memoryview(content)[0] == _ARRAY:
+            blocks = [block for block in _BLOCKS.decode(content) if not _is_unsigned(block)]
+            if not blocks:
+                continue
+            turn = {**turn, "content": msgspec.Raw(msgspec.json.encode(blocks))}
+        kept.append(turn)
+    fields["messages"] = msgspec.Raw(msgspec.json.encode(kept))
+
+
+def _is_unsigned(block: msgspec.Raw) -> bool:
+    seal = json_text.decode(_SEAL, bytes(block))
+    return seal.type == "thinking" and not seal.signature
 
 
 def read_reply(body: bytes) -> Reply:
