@@ -44,8 +44,9 @@ def adjust(fields: dict[str, msgspec.Raw], facts: RequestFacts) -> None:
             blocks = [block for block in _BLOCKS.decode(content) if not _is_unsigned(block)]
             if not blocks:
                 continue
-            turn = {**turn, "content": msgspec.Raw(msgspec.json.encode(blocks))}
-        kept.append(turn)
+            kept.append({**turn, "content": msgspec.Raw(msgspec.json.encode(blocks))})
+        else:
+            kept.append(turn)
     fields["messages"] = msgspec.Raw(msgspec.json.encode(kept))
 
 
