@@ -46,6 +46,7 @@ class AiohttpResponse:
         self._deadline_at = 0.0
         self._deadline_limit = ""
         self._is_over = False
+        self._closed = self._watch_connection()
 
     def header(self, name: bytes) -> bytes:
         """First value of a header, empty when missing; `name` in lower case."""
@@ -62,7 +63,7 @@ class AiohttpResponse:
             raise StreamBroken("the answer was closed before its end")
         try:
             async with asyncio.timeout(_left_s(self._deadline_at, self._clock)) as timeout:
-                return await self._response.content.readany()
+                piece = await self._response.content.readany()
         except TimeoutError as error:
             self.close()
             if timeout.expired():
@@ -74,6 +75,10 @@ class AiohttpResponse:
         except (asyncio.CancelledError, GeneratorExit):
             self.close()
             raise
+        if not piece and self._was_reset():
+            self._is_over = True
+            raise StreamBroken("the upstream closed the connection before the end of its answer")
+        return piece
 
     async def read_all(self, cap_bytes: int) -> bytes:
         """See `UpstreamResponse.read_all`."""
@@ -98,6 +103,34 @@ class AiohttpResponse:
         else:
             self._is_over = True
             self._response.close()
+
+    def _watch_connection(self) -> asyncio.Future[None] | None:
+        """Ends a wait for the body when the connection closes: aiohttp itself (3.14.5) goes on waiting
+        after a chunk it cannot parse."""
+        content = self._response.content
+        connection = self._response.connection
+        closed = connection.protocol.closed if connection is not None and connection.protocol is not None else None
+        if closed is None or content.is_eof():
+            return None
+
+        def end(closed: asyncio.Future[None]) -> None:
+            cause = None if closed.cancelled() else closed.exception()
+            if not content.is_eof() and content.exception() is None:
+                content.set_exception(aiohttp.ClientPayloadError("connection closed"), cause or ConnectionError())
+
+        def unwatch() -> None:
+            closed.remove_done_callback(end)
+
+        closed.add_done_callback(end)
+        content.on_eof(unwatch)
+        return closed
+
+    def _was_reset(self) -> bool:
+        """The connection of a body without a length was not closed in an orderly way."""
+        closed = self._closed
+        if closed is None or not closed.done() or closed.cancelled() or closed.exception() is None:
+            return False
+        return not self.header(b"content-length") and not self.header(b"transfer-encoding")
 
 
 class AiohttpTransport:

@@ -248,7 +248,7 @@ class Connection(asyncio.Protocol):
         held = response.held_bytes
         try:
             self._feed(data)
-        except httptools.HttpParserError as error:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._fail_parse(response, error)
             return
         if not had_status and not self._accept_head(response, len(data)):
@@ -290,10 +290,10 @@ class Connection(asyncio.Protocol):
     # What the parser calls.
 
     def on_message_begin(self) -> None:
-        """A message starts; more than one answer to a call poisons the connection."""
+        """A message starts; a second answer to one call ends the connection."""
         response = self._response
         if response is None or response.is_complete:
-            self._is_reusable = False
+            raise httptools.HttpParserError("an answer that nobody asked for")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header, or a trailer (its list is dropped)."""

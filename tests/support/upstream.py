@@ -208,6 +208,8 @@ class Upstream:
             await self._answer_all(wire)
         except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
             wire.writer.transport.abort()
+        except asyncio.CancelledError:  # only `stop` cancels, and this is the task's first function
+            wire.writer.transport.abort()
         finally:
             self._tasks.discard(task)
             wire.writer.close()
