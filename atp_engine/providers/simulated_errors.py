@@ -1,0 +1,76 @@
+"""Refusals of the simulated provider, in the words of the dialect it speaks.
+
+Shapes and types are those of OpenAI and Anthropic as of November 2026.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+
+from atp_engine.core.types import Dialect
+
+
+class _Row(NamedTuple):
+    status: int
+    openai_type: str
+    openai_code: str | None
+    anthropic_type: str
+    message: str
+
+
+_REFUSALS = {
+    "400": _Row(400, "invalid_request_error", None, "invalid_request_error", "Simulated: the request is malformed."),
+    "401": _Row(401, "invalid_request_error", "invalid_api_key", "authentication_error", "Simulated: wrong API key."),
+    "403": _Row(403, "permission_error", None, "permission_error", "Simulated: not permitted for this key."),
+    "404": _Row(404, "invalid_request_error", "model_not_found", "not_found_error", "Simulated: no such model."),
+    "429": _Row(429, "requests", "rate_limit_exceeded", "rate_limit_error", "Simulated: rate limit reached."),
+    "500": _Row(500, "server_error", None, "api_error", "Simulated: the server had an error."),
+    "502": _Row(502, "server_error", None, "api_error", "Simulated: bad gateway."),
+    "503": _Row(503, "server_error", None, "overloaded_error", "Simulated: overloaded, try again later."),
+    "529": _Row(529, "server_error", None, "overloaded_error", "Simulated: overloaded."),
+    "context": _Row(
+        400,
+        "invalid_request_error",
+        "context_length_exceeded",
+        "invalid_request_error",
+        "Simulated: prompt is too long, it exceeds the maximum context length.",
+    ),
+    "filter": _Row(
+        400,
+        "invalid_request_error",
+        "content_filter",
+        "invalid_request_error",
+        "Simulated: output blocked by content filtering policy.",
+    ),
+}
+
+
+def refusal(dialect: Dialect, name: str, message: str = "") -> tuple[int, bytes] | None:
+    """Status and body of a refusal by the fault's name; None when the fault is not a refusal."""
+    row = _REFUSALS.get(name)
+    if row is None:
+        return None
+    said = message or row.message
+    if dialect is Dialect.ANTHROPIC:
+        return row.status, _anthropic(row.anthropic_type, said)
+    return row.status, _openai(row.openai_type, row.openai_code, said)
+
+
+def error_event(dialect: Dialect, *, is_framed: bool) -> bytes:
+    """An error told inside a 200 answer: as an SSE event, or as the whole body."""
+    said = "Simulated: the answer failed half-way."
+    if dialect is Dialect.ANTHROPIC:
+        body = _anthropic("overloaded_error", said)
+        return b"event: error\ndata: " + body + b"\n\n" if is_framed else body
+    body = _openai("server_error", None, said)
+    return b"data: " + body + b"\n\n" if is_framed else body
+
+
+def _openai(kind: str, code: str | None, message: str) -> bytes:
+    return msgspec.json.encode({"error": {"message": message, "type": kind, "param": None, "code": code}})
+
+
+def _anthropic(kind: str, message: str) -> bytes:
+    return msgspec.json.encode({"type": "error", "error": {"type": kind, "message": message}})
