@@ -7,10 +7,9 @@ and its size before its body is read; the answer, or the error in the caller's d
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from typing import Any
+
+from starlette.types import Receive, Scope, Send
 
 from atp_engine.api.errors import render, stream_error_event
 from atp_engine.api.server import DISCONNECT
@@ -21,10 +20,6 @@ from atp_engine.services.attempt import RawCall
 from atp_engine.services.completions import Completions
 from atp_engine.services.keys import Keys
 from atp_engine.services.live import LiveRequest
-
-Scope = dict[str, Any]
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 _log = logging.getLogger("atp_engine.llm")
 _JSON = (b"content-type", b"application/json")
@@ -84,7 +79,9 @@ class ChatEndpoint:
             await self._answer(request_id, scope, receive, sink)
         except ATPError as error:
             await self._fail(error, request_id, sink, send)
-        except Exception as error:  # the task boundary of a request: a bug must not take the connection down unexplained
+        except (
+            Exception
+        ) as error:  # the task boundary of a request: a bug must not take the connection down unexplained
             _log.exception("request failed by a bug", extra={"request_id": request_id})
             await self._fail(error, request_id, sink, send)
         finally:
@@ -94,7 +91,6 @@ class ChatEndpoint:
         headers: list[tuple[bytes, bytes]] = scope["headers"]
         caller = self._keys.identify(headers)
         body = await self._read_body(headers, receive)
-        task = asyncio.current_task()
 
         def on_disconnect() -> None:
             live = sink.live
@@ -102,7 +98,6 @@ class ChatEndpoint:
                 live.cancelled_by = "the client, which left"
                 live.cancel()
 
-        assert task is not None
         scope[DISCONNECT] = on_disconnect
         call = RawCall(request_id, self._dialect, headers, scope["query_string"], body)
         await self._completions.run(call, caller, sink)

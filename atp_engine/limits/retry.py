@@ -25,6 +25,10 @@ from atp_engine.core.errors import (
 MAX_WAIT_S = 60.0
 _BASE_S = 0.25
 _CAP_S = 4.0
+_RETRY_SHARE = 0.2
+_RETRY_FLOOR = 3
+_RECENT_CALLS = 100
+_MAX_BUDGETS = 1024
 
 
 class Step(Enum):
@@ -85,3 +89,37 @@ def next_step(error: UpstreamError, *, tries_here: int, has_other: bool, may_ret
             return _NEXT
         return NextStep(Step.HERE, backoff_s(tries_here - 1, chance)) if tries_here < 2 and may_retry else _STOP
     return _NEXT if has_other else _STOP
+
+
+class RetryBudgets:
+    """Keeps an outage from being multiplied: retries of a deployment may be a fifth of its recent calls.
+
+    A floor of three retries lets a quiet deployment be retried at all. Recent means the last hundred
+    calls, by halving the counts; at most 1024 deployments are remembered.
+    """
+
+    def __init__(self) -> None:
+        self._counts: dict[str, list[int]] = {}
+
+    def called(self, key: str) -> None:
+        """Counts a call."""
+        counts = self._counts.get(key)
+        if counts is None:
+            if len(self._counts) >= _MAX_BUDGETS:
+                self._counts.pop(next(iter(self._counts)))
+            counts = self._counts[key] = [0, 0]
+        counts[0] += 1
+        if counts[0] >= _RECENT_CALLS:
+            counts[0] //= 2
+            counts[1] //= 2
+
+    def retried(self, key: str) -> None:
+        """Counts a retry."""
+        counts = self._counts.get(key)
+        if counts is not None:
+            counts[1] += 1
+
+    def has_room(self, key: str) -> bool:
+        """True when one more retry stays within the budget."""
+        counts = self._counts.get(key)
+        return counts is None or counts[1] < max(_RETRY_FLOOR, counts[0] * _RETRY_SHARE)

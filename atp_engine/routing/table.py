@@ -51,6 +51,8 @@ class Timeouts(msgspec.Struct, frozen=True):
     ttft_s: float
     idle_s: float
     total_s: float
+    is_ttft_set: bool
+    """Somebody set the first-token limit for this route, deployment or provider: it binds as it stands."""
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -167,6 +169,7 @@ class RoutingTable:
             ttft_s=_first([layer.ttft_s for layer in layers], general.ttft_s),
             idle_s=_first([layer.idle_s for layer in layers], general.idle_s),
             total_s=_first([layer.total_s for layer in layers], general.total_s),
+            is_ttft_set=any(layer.ttft_s is not None for layer in layers),
         )
 
     def _provider_of(self, model: str) -> tuple[str, str]:

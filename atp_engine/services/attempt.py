@@ -12,7 +12,7 @@ import msgspec
 
 from atp_engine.core.errors import BadUpstreamReply, UpstreamError
 from atp_engine.core.ports import Clock
-from atp_engine.core.pricing import Price, cost_of
+from atp_engine.core.pricing import NO_COST, cost_of
 from atp_engine.core.types import (
     NO_USAGE,
     AttemptOutcome,
@@ -29,8 +29,9 @@ from atp_engine.dialects.estimate import tokens_of_chars
 from atp_engine.providers.http import forwardable
 from atp_engine.providers.provider import Provider, ProviderCall
 from atp_engine.providers.transport import UpstreamResponse
+from atp_engine.routing.table import Route, Timeouts
 from atp_engine.services.live import LiveRequest, LiveRequests
-from atp_engine.services.runtime import Runtime, Timeouts
+from atp_engine.services.runtime import Runtime
 
 MAX_REPLY_BYTES = 64 * 1024 * 1024
 _MAX_ERROR_BYTES = 256 * 1024
@@ -77,6 +78,7 @@ class Job(msgspec.Struct, frozen=True):
     """What all attempts of one request share."""
 
     runtime: Runtime
+    route: Route
     live: LiveRequest
     call: RawCall
     facts: RequestFacts
@@ -93,10 +95,11 @@ class Attempt:
         "_idle_s",
         "_job",
         "_requests",
+        "_timeouts",
         "_total_at",
-        "deployment",
         "http_status",
         "response",
+        "spec",
         "started_mono",
         "tap",
         "ttft_ms",
@@ -104,19 +107,19 @@ class Attempt:
     )
 
     def __init__(
-        self, job: Job, deployment: DeploymentSpec, requests: LiveRequests, clock: Clock, has_other: bool, p95_ttft_s: float
+        self, job: Job, spec: DeploymentSpec, requests: LiveRequests, clock: Clock, has_other: bool, p95_ttft_s: float
     ) -> None:
         self._job = job
         self._clock = clock
         self._requests = requests
-        self.deployment = deployment
+        self.spec = spec
         self.started_mono = clock.monotonic()
         self.http_status = 0
         self.ttft_ms: float | None = None
         self.tap: StreamTap | None = None
         self.usage: TokenUsage | None = None
         self.response: UpstreamResponse | None = None
-        timeouts = job.runtime.timeouts(job.live.route, deployment)
+        timeouts = self._timeouts = job.runtime.table.timeouts(job.route, spec)
         self._idle_s = timeouts.idle_s
         self._total_at = self.started_mono + timeouts.total_s if timeouts.total_s else math.inf
         ttft_s = _ttft_s(timeouts, job.facts, has_other, p95_ttft_s)
@@ -131,21 +134,20 @@ class Attempt:
         Cancelling or failing closes the upstream connection at once.
         """
         job = self._job
-        provider: Provider = job.runtime.providers[self.deployment.provider]
-        is_same = job.call.dialect is self.deployment.dialect
-        pair = bridge(job.call.dialect, self.deployment.dialect)
-        upstream = pair.request(job.call.body, job.facts, self.deployment.model)
+        provider: Provider = job.runtime.providers[self.spec.provider]
+        is_same = job.call.dialect is self.spec.dialect
+        pair = bridge(job.call.dialect, self.spec.dialect)
+        upstream = pair.request(job.call.body, job.facts, self.spec.model)
         job.live.dropped_fields = upstream.dropped_fields
-        timeouts = job.runtime.timeouts(job.live.route, self.deployment)
         response = self.response = await provider.open(
             ProviderCall(
-                self.deployment,
+                self.spec,
                 upstream.body,
                 job.facts.is_stream,
                 job.live.id,
-                forwardable(self.deployment.dialect, job.call.headers) if is_same else (),
+                forwardable(self.spec.dialect, job.call.headers) if is_same else (),
                 job.call.query if is_same else b"",
-                timeouts.connect_s,
+                self._timeouts.connect_s,
                 _off_if_inf(self._first_at),
                 self._first_limit,
             )
@@ -263,16 +265,17 @@ class Attempt:
             return self._estimated(0)
         return NO_USAGE
 
-    def record(self, number: int, outcome: AttemptOutcome, message: str, price: Price | None) -> AttemptRecord:
+    def record(self, outcome: AttemptOutcome, message: str) -> AttemptRecord:
         """The ledger line; durations count to this moment."""
         live = self._job.live
         usage = self.settled_usage(outcome)
-        cost = cost_of(price, usage)
+        is_used = usage.prompt_tokens or usage.output_tokens
+        cost = cost_of(self._job.runtime.table.price(self.spec), usage) if is_used else NO_COST
         return AttemptRecord(
-            number,
-            self.deployment.key,
-            self.deployment.provider,
-            self.deployment.model,
+            live.tries,
+            self.spec.key,
+            self.spec.provider,
+            self.spec.model,
             outcome,
             (self.started_mono - live.started_mono) * 1000.0,
             (self._clock.monotonic() - self.started_mono) * 1000.0,
@@ -283,14 +286,6 @@ class Attempt:
             cost.nusd,
             cost.state,
         )
-
-
-def error_of(error: UpstreamError, deployment: DeploymentSpec, number: int) -> UpstreamError:
-    """The same error, knowing whose it is."""
-    error.provider = deployment.provider
-    error.deployment = deployment.key
-    error.attempt = number
-    return error
 
 
 def _ttft_s(timeouts: Timeouts, facts: RequestFacts, has_other: bool, p95_ttft_s: float) -> float:

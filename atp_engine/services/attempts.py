@@ -1,6 +1,6 @@
 """The attempts of one request: run the ranked deployments, judge failures by class, retry or fail over.
 
-Called by `completions` with a decision. The last bytes of the answer come back unsent, so that the
+`completions` asks it to decide and then to run. The last bytes of the answer come back unsent, so that the
 ledger line is safe before the client has the whole. After the first content a failure is raised and
 never papered over.
 """
@@ -12,10 +12,12 @@ from collections.abc import Awaitable, Callable
 
 from atp_engine.core.errors import NoRoute, UpstreamError
 from atp_engine.core.ports import Clock, Rng
-from atp_engine.core.types import AttemptOutcome, CandidateVerdict, DeploymentSpec
-from atp_engine.limits.retry import NextStep, Step, next_step
-from atp_engine.routing.health import HealthBook
-from atp_engine.services.attempt import Attempt, Job, error_of
+from atp_engine.core.types import AttemptOutcome, DeploymentSpec, RequestFacts, RouteDecision
+from atp_engine.limits.retry import NextStep, RetryBudgets, Step, next_step
+from atp_engine.routing.health import HealthBook, Lease
+from atp_engine.routing.router import Router
+from atp_engine.routing.table import Route
+from atp_engine.services.attempt import Attempt, Job
 from atp_engine.services.live import LiveRequests
 from atp_engine.services.outcomes import outcome_of
 from atp_engine.services.runtime import Runtime
@@ -28,108 +30,131 @@ class Attempts:
         self,
         clock: Clock,
         rng: Rng,
+        router: Router,
         health: HealthBook,
         requests: LiveRequests,
         sleep: Callable[[float], Awaitable[None]],
     ) -> None:
         self._clock = clock
         self._rng = rng
+        self._router = router
         self._health = health
         self._requests = requests
         self._sleep = sleep
+        self._budgets = RetryBudgets()
 
-    async def run(self, job: Job, ranked: tuple[CandidateVerdict, ...]) -> tuple[Attempt, bytes]:
+    def decide(self, runtime: Runtime, route: Route, facts: RequestFacts) -> RouteDecision:
+        """Which deployments `run` will try for these facts, in order, and why; calls nothing."""
+        return self._router.decide(route, facts, self._health, runtime.version, self._clock.monotonic(), self._rng)
+
+    async def run(self, job: Job, decision: RouteDecision) -> tuple[Attempt, bytes]:
         """The attempt that delivered, its answer sent up to the returned last bytes.
 
-        Raises the last UpstreamError when every step failed, NoRoute when a deployment vanished.
-        Cancelling closes the upstream connection and settles the attempt as cancelled.
+        Raises the last UpstreamError when every step failed, NoRoute when no deployment may be called
+        any more. Cancelling closes the upstream connection and settles the attempt as cancelled.
         """
-        rank = 0
-        tries_here = 0
-        while True:
+        known = {spec.key: spec for spec in job.route.deployments}
+        ranked = [known[candidate.deployment] for candidate in decision.ranked]
+        rank = tries_here = 0
+        refused: dict[str, str] = {}
+        while rank < len(ranked):
+            spec = ranked[rank]
+            lease = self._health.acquire(spec.key, self._clock.monotonic(), is_last_resort=decision.is_last_resort)
+            if lease is None:
+                refused[spec.key] = self._health.of(spec.key).block(self._clock.monotonic())
+                rank, tries_here = rank + 1, 0
+                continue
             has_other = rank + 1 < len(ranked)
-            attempt = self._begin(job, ranked[rank], has_other)
+            attempt = self._begin(job, spec, lease, has_other)
             tries_here += 1
             try:
                 last = await attempt.run()
             except UpstreamError as error:
-                self._fail(job, attempt, error)
-                step = self._step(job, attempt, error, tries_here, has_other)
-                following = _following(ranked, rank, step, attempt.deployment, job.runtime)
+                self._fail(job, attempt, lease, error)
+                step = self._step(job, spec, error, tries_here, has_other)
+                following = _following(ranked, rank, step.step)
                 if following is None:
                     raise
-            except asyncio.CancelledError:
-                self._settle(job, attempt, AttemptOutcome.CANCELLED, "the request was cancelled")
+            except BaseException as error:
+                reason = "cancelled" if isinstance(error, asyncio.CancelledError) else "the request cannot be carried"
+                self._settle(job, attempt, lease, AttemptOutcome.CANCELLED, reason)
                 raise
             else:
-                self._settle(job, attempt, AttemptOutcome.OK, "")
+                self._settle(job, attempt, lease, AttemptOutcome.OK, "")
                 return attempt, last
             if following != rank:
                 rank, tries_here = following, 0
             if step.wait_s:
                 await self._sleep(step.wait_s)
+        raise NoRoute("no deployment of the route may be called right now", reasons=refused)
 
-    def _begin(self, job: Job, candidate: CandidateVerdict, has_other: bool) -> Attempt:
-        deployment = job.runtime.table.deployment(candidate.deployment)
-        if deployment is None:
-            raise NoRoute("the deployment is gone", reasons={candidate.deployment: "not configured"})
-        p95_ms = self._health.ttft_p95_ms(deployment.key)
-        attempt = Attempt(job, deployment, self._requests, self._clock, has_other, (p95_ms or 0.0) / 1000.0)
-        self._health.begin(deployment.key, attempt.started_mono)
+    def _begin(self, job: Job, spec: DeploymentSpec, lease: Lease, has_other: bool) -> Attempt:
+        p95_ms = lease.health.ttft.percentile(0.95, self._clock.monotonic()) if has_other else None
+        attempt = Attempt(job, spec, self._requests, self._clock, has_other, (p95_ms or 0.0) / 1000.0)
+        self._budgets.called(spec.key)
         live = job.live
-        live.served = deployment
+        live.served = spec
         live.tries += 1
         if live.tries > 1:
             self._requests.announce(live)
         return attempt
 
-    def _step(self, job: Job, attempt: Attempt, error: UpstreamError, tries_here: int, has_other: bool) -> NextStep:
+    def _step(self, job: Job, spec: DeploymentSpec, error: UpstreamError, tries_here: int, has_other: bool) -> NextStep:
         if job.sink.is_open or job.live.tries >= job.runtime.config.limits.max_attempts:
             return NextStep(Step.STOP)
-        return next_step(
+        step = next_step(
             error,
             tries_here=tries_here,
             has_other=has_other,
-            may_retry=self._health.may_retry(attempt.deployment.key, self._clock.monotonic()),
+            may_retry=self._budgets.has_room(spec.key),
             chance=self._rng.random(),
         )
+        if step.step is Step.HERE:
+            self._budgets.retried(spec.key)
+        return step
 
-    def _fail(self, job: Job, attempt: Attempt, error: UpstreamError) -> None:
-        error_of(error, attempt.deployment, job.live.tries)
+    def _fail(self, job: Job, attempt: Attempt, lease: Lease, error: UpstreamError) -> None:
+        error.provider = attempt.spec.provider
+        error.deployment = attempt.spec.key
+        error.attempt = job.live.tries
         outcome = AttemptOutcome.TRUNCATED if job.sink.is_open else outcome_of(error)
-        self._settle(job, attempt, outcome, error.public_message, error.retry_after_s)
+        self._settle(job, attempt, lease, outcome, error.public_message, error.retry_after_s)
 
     def _settle(
-        self, job: Job, attempt: Attempt, outcome: AttemptOutcome, message: str, retry_after_s: float | None = None
+        self,
+        job: Job,
+        attempt: Attempt,
+        lease: Lease,
+        outcome: AttemptOutcome,
+        message: str,
+        retry_after_s: float | None = None,
     ) -> None:
-        """Writes the attempt's line and tells the health book; the slot it held is free."""
-        price = job.runtime.table.price(attempt.deployment.key)
-        record = attempt.record(job.live.tries, outcome, message, price)
+        """Writes the attempt's line and ends its lease."""
+        record = attempt.record(outcome, message)
         job.live.attempts.append(record)
         self._health.record(
-            attempt.deployment.key,
+            lease,
             outcome,
-            ttft_ms=attempt.ttft_ms,
-            duration_ms=record.duration_ms,
-            now=self._clock.monotonic(),
-            retry_after_s=retry_after_s,
+            attempt.ttft_ms,
+            record.duration_ms,
+            self._clock.monotonic(),
+            retry_after_s,
+            tokens_per_s=job.live.tokens_per_s(record.usage.output_tokens, job.live.last_content_at),
+            message=message,
         )
 
 
-def _following(
-    ranked: tuple[CandidateVerdict, ...], rank: int, step: NextStep, failed: DeploymentSpec, runtime: Runtime
-) -> int | None:
-    """Index of the next candidate to call, None when the error stands."""
-    if step.step is Step.STOP:
+def _following(ranked: list[DeploymentSpec], rank: int, step: Step) -> int | None:
+    """Index of the next deployment to call, None when the error stands."""
+    if step is Step.STOP:
         return None
-    if step.step is Step.HERE:
+    if step is Step.HERE:
         return rank
-    if step.step is Step.NEXT:
+    if step is Step.NEXT:
         return rank + 1 if rank + 1 < len(ranked) else None
+    had = ranked[rank].context_tokens
     for index in range(rank + 1, len(ranked)):
-        deployment = runtime.table.deployment(ranked[index].deployment)
-        if deployment is not None and (
-            not failed.context_tokens or not deployment.context_tokens or deployment.context_tokens > failed.context_tokens
-        ):
+        has = ranked[index].context_tokens
+        if not had or not has or has > had:
             return index
     return None

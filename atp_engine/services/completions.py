@@ -13,8 +13,7 @@ from atp_engine.core.text import safe_text
 from atp_engine.core.types import Caller, RequestState, RouteDecision
 from atp_engine.dialects.clients import read_client
 from atp_engine.dialects.facts import read_facts
-from atp_engine.routing.router import Router
-from atp_engine.services.admission import Admission
+from atp_engine.services.admission import Door
 from atp_engine.services.attempt import Attempt, Job, RawCall, Sink
 from atp_engine.services.attempts import Attempts
 from atp_engine.services.live import LiveRequest
@@ -30,15 +29,13 @@ class Completions:
         self,
         runtime: RuntimeRef,
         sessions: Sessions,
-        admission: Admission,
-        router: Router,
+        door: Door,
         attempts: Attempts,
         recorder: Recorder,
     ) -> None:
         self._runtime = runtime
         self._sessions = sessions
-        self._admission = admission
-        self._router = router
+        self._door = door
         self._attempts = attempts
         self._recorder = recorder
 
@@ -49,7 +46,8 @@ class Completions:
         closed and what was used so far was settled.
         """
         task = asyncio.current_task()
-        assert task is not None
+        if task is None:
+            raise RuntimeError("a call is served by a task, which can be cancelled")
         live = self._recorder.begin(call, caller, read_client(call.headers))
         live.cancel = task.cancel
         sink.live = live
@@ -70,6 +68,7 @@ class Completions:
 
     async def _serve(self, call: RawCall, live: LiveRequest, sink: Sink) -> Attempt:
         runtime = self._runtime.current
+        live.config_version = runtime.version
         facts = live.facts = read_facts(call.dialect, call.body)
         live.asked = facts.model
         live.is_stream = facts.is_stream
@@ -78,14 +77,16 @@ class Completions:
         if route is None:
             raise UnknownModel(_unknown_model(facts.model, runtime), param="model")
         live.route = route.name
-        permit = await self._admission.enter(live.caller, runtime.config.limits)
+        permit = await self._door.enter(live.caller)
         try:
             live.state = RequestState.CONNECTING
-            decision = live.decision = self._router.decide(route, facts, runtime)
+            decision = live.decision = self._attempts.decide(runtime, route, facts)
             if not decision.ranked:
                 raise _no_route(decision)
-            job = Job(runtime, live, call, facts, sink)
-            attempt, last = await self._attempts.run(job, decision.ranked)
+            job = Job(runtime, route, live, call, facts, sink)
+            attempt, last = await self._attempts.run(job, decision)
+            if live.capture is not None:
+                live.capture.add(last)
             await self._recorder.finish(live, call, RequestState.OK, None)
             await sink.close(live, last)
         finally:

@@ -63,6 +63,7 @@ class LiveRequest:
         "cancel",
         "cancelled_by",
         "capture",
+        "config_version",
         "cost",
         "decision",
         "dialect",
@@ -91,7 +92,13 @@ class LiveRequest:
     )
 
     def __init__(
-        self, request_id: str, dialect: Dialect, caller: Caller, hint: ClientHint, started_at: float, started_mono: float
+        self,
+        request_id: str,
+        dialect: Dialect,
+        caller: Caller,
+        hint: ClientHint,
+        started_at: float,
+        started_mono: float,
     ) -> None:
         self.id = request_id
         self.dialect = dialect
@@ -100,6 +107,7 @@ class LiveRequest:
         self.started_at = started_at
         self.started_mono = started_mono
         self.state = RequestState.QUEUED
+        self.config_version = 0
         self.asked = ""
         self.route = ""
         self.session: Session | None = None
@@ -122,7 +130,7 @@ class LiveRequest:
         self.dropped_fields: tuple[str, ...] = ()
         self.has_body = False
         self.capture: Capture | None = None
-        self.cancel: Callable[[], None] | None = None
+        self.cancel: Callable[[], object] | None = None
         self.cancelled_by = ""
 
     def view(self, now_mono: float) -> RequestView:

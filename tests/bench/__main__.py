@@ -29,7 +29,9 @@ from tests.bench.upstream import CHUNKS
 class Case:
     """One workload: the same request to the engine and, by another path, to nginx."""
 
-    def __init__(self, name: str, *, path: str, model: str, body_bytes: int, connections: int, requests: int, is_stream: bool) -> None:
+    def __init__(
+        self, name: str, *, path: str, model: str, body_bytes: int, connections: int, requests: int, is_stream: bool
+    ) -> None:
         self.name = name
         self.path = path
         self.model = model
@@ -54,10 +56,22 @@ class Case:
 
 
 CASES = (
-    Case("1k_in_1k_out", path="/json1k", model="bench", body_bytes=1024, connections=32, requests=20_000, is_stream=False),
-    Case("32k_in_4k_out", path="/json4k", model="bench4k", body_bytes=32_768, connections=32, requests=12_000, is_stream=False),
+    Case(
+        "1k_in_1k_out", path="/json1k", model="bench", body_bytes=1024, connections=32, requests=20_000, is_stream=False
+    ),
+    Case(
+        "32k_in_4k_out",
+        path="/json4k",
+        model="bench4k",
+        body_bytes=32_768,
+        connections=32,
+        requests=12_000,
+        is_stream=False,
+    ),
     Case("sse_chunk", path="/sse", model="stream", body_bytes=1024, connections=16, requests=64, is_stream=True),
-    Case("one_connection", path="/json1k", model="bench", body_bytes=1024, connections=1, requests=3_000, is_stream=False),
+    Case(
+        "one_connection", path="/json1k", model="bench", body_bytes=1024, connections=1, requests=3_000, is_stream=False
+    ),
 )
 
 
@@ -72,7 +86,11 @@ def free_port() -> int:
 def load(spec: dict[str, Any]) -> dict[str, Any]:
     """Runs the load generator and returns its figures; failures end the benchmark."""
     ran = subprocess.run(  # noqa: S603 - our own program
-        [sys.executable, "-m", "tests.bench.load", json.dumps(spec)], capture_output=True, text=True, check=True, timeout=300
+        [sys.executable, "-m", "tests.bench.load", json.dumps(spec)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=300,
     )
     figures: dict[str, Any] = json.loads(ran.stdout)
     if figures["failed"]:

@@ -94,7 +94,11 @@ class _Run:
 
     def __init__(self, spec: dict[str, Any]) -> None:
         body = chat_request(spec["body_bytes"], spec["is_stream"], spec.get("model", "bench"))
-        lines = [f"POST {spec['path']} HTTP/1.1", f"host: {spec['host']}:{spec['port']}", "content-type: application/json"]
+        lines = [
+            f"POST {spec['path']} HTTP/1.1",
+            f"host: {spec['host']}:{spec['port']}",
+            "content-type: application/json",
+        ]
         lines += [f"{name}: {value}" for name, value in spec.get("headers", {}).items()]
         lines += [f"content-length: {len(body)}", "", ""]
         self.request = "\r\n".join(lines).encode() + body

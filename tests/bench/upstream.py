@@ -29,7 +29,12 @@ def chat_reply(size: int) -> bytes:
             "created": 1_700_000_000,
             "model": "bench",
             "choices": [
-                {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop", "logprobs": None}
+                {
+                    "index": 0,
+                    "message": {"role": "assistant", "content": text},
+                    "finish_reason": "stop",
+                    "logprobs": None,
+                }
             ],
             "usage": {"prompt_tokens": 250, "completion_tokens": 120, "total_tokens": 370},
         }

@@ -1,0 +1,338 @@
+"""The `atp-console` command: parses, starts, attaches, and turns every failure into one plain line.
+
+The only module of the console that builds an engine. Imports are deferred so that each command loads
+what it needs. Exit codes: 0 done, 1 the engine or the machine refused, 2 the call or the config is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from atp_engine.client.endpoint import Endpoint
+    from atp_engine.config.load import Environment, Loaded
+    from atp_engine.config.paths import Paths
+
+_EPILOG = "Without a command: start an engine if none answers for the data directory, and open the console on it."
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command and returns the exit code."""
+    arguments = _parser().parse_args(argv)
+    from atp_engine.client.errors import EngineError
+    from atp_engine.core.errors import ATPError, ConfigError
+
+    try:
+        code: int = arguments.run(arguments)
+        return code
+    except ConfigError as error:
+        print(error.public_message, file=sys.stderr)
+        return 2
+    except (ATPError, EngineError, _Refused) as error:
+        print(f"atp-console: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+class _Refused(Exception):
+    """The command cannot be done; the message says why and what to do."""
+
+
+def _parser() -> argparse.ArgumentParser:
+    places = argparse.ArgumentParser(add_help=False)
+    places.add_argument("--config", type=Path, metavar="FILE", help="config file (default: the XDG config directory)")
+    places.add_argument("--data-dir", type=Path, metavar="DIR", help="data directory (default: the XDG data directory)")
+    server = argparse.ArgumentParser(add_help=False)
+    server.add_argument("--host", help="address to listen on (default: the config's, 127.0.0.1)")
+    server.add_argument("--port", type=int, help="port to listen on (default: the config's, 7443)")
+    server.add_argument("--log-level", choices=["debug", "info", "warning", "error"], help="lowest level logged")
+    look = argparse.ArgumentParser(add_help=False)
+    look.add_argument("--readonly", action="store_true", help="look only: no act is possible")
+    look.add_argument("--ascii", action="store_true", help="letters instead of symbols")
+    look.add_argument("--theme", help="a Textual theme by name")
+
+    parser = argparse.ArgumentParser(
+        prog="atp-console",
+        description="A local-first LLM traffic router with a live console.",
+        epilog=_EPILOG,
+        parents=[places, server, look],
+    )
+    parser.set_defaults(run=_console)
+    commands = parser.add_subparsers(title="commands", metavar="")
+    _add(commands, "serve", _serve, "the engine in the foreground, headless", [places, server])
+    attach = _add(commands, "attach", _attach, "the console on a running engine", [places, look])
+    attach.add_argument(
+        "url", nargs="?", help="http://host:port of a remote engine (token: ATP_TOKEN_FILE or --token-file)"
+    )
+    attach.add_argument("--token-file", type=Path, help="file with the admin token of the remote engine")
+    attach.add_argument("--rw", action="store_true", help="allow acts on a remote engine")
+    _add(commands, "demo", _demo, "a living system: imitated clients on simulated models", [places, server, look])
+    traffic = _add(commands, "traffic", _traffic, "imitated clients against the running engine, until ended", [places])
+    traffic.add_argument("--clients", type=int, default=8, help="conversations at once (default 8)")
+    traffic.add_argument("--seed", type=int, default=7443, help="same seed, same conversations")
+    _add(commands, "dashboard", _dashboard, "a one-time link that opens the web dashboard", [places])
+    _add(commands, "status", _status, "what the running engine is doing", [places])
+    check = _add(commands, "check", _check, "every problem of a config file", [places])
+    check.add_argument("file", nargs="?", type=Path, help="the file (default: the config file)")
+    _add(commands, "schema", _schema, "JSON Schema of the config file, for editors", [])
+    _add(commands, "version", _version, "the version", [])
+    return parser
+
+
+def _add(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    run: object,
+    summary: str,
+    parents: list[argparse.ArgumentParser],
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=summary, description=summary, parents=parents)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _places(arguments: argparse.Namespace) -> tuple[Environment, Paths]:
+    from dataclasses import replace
+
+    from atp_engine.config.load import environment
+    from atp_engine.config.paths import default_paths
+
+    found = environment()
+    if arguments.data_dir is not None:
+        found = replace(found, data_dir=arguments.data_dir.expanduser().absolute())
+    if arguments.config is not None:
+        found = replace(found, config_file=arguments.config.expanduser().absolute())
+    return found, default_paths(found)
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    import signal
+
+    from atp_engine.providers.registry import kinds
+
+    from atp_engine.config.first_run import detect, write_if_missing
+    from atp_engine.config.load import load
+    from atp_engine.engine import Engine, run
+    from atp_engine.logs import configure
+
+    environment, paths = _places(arguments)
+    detection = detect(environment)
+    if arguments.config is None:
+        write_if_missing(paths.config_file, detection)
+    loaded = _overridden(load(paths.config_file, kinds()), arguments)
+    log_file = loaded.config.logging.file
+    log = configure(loaded.config.logging.level, Path(log_file) if log_file else None)
+    try:
+        engine = Engine(loaded, paths, environment, found=detection.found)
+        lines = [f"atp-console listens on {engine.url}", f"config {loaded.path}", f"data   {paths.data_dir}"]
+        run(engine, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP), lambda: print("\n".join(lines), flush=True))
+    finally:
+        log.close()
+    return 0
+
+
+def _overridden(loaded: Loaded, arguments: argparse.Namespace) -> Loaded:
+    """The config with what the command line says on top."""
+    from dataclasses import replace
+
+    config = loaded.config
+    server = {name: value for name in ("host", "port") if (value := getattr(arguments, name)) is not None}
+    if server:
+        config = config.model_copy(update={"server": config.server.model_copy(update=server)})
+    if arguments.log_level:
+        config = config.model_copy(update={"logging": config.logging.model_copy(update={"level": arguments.log_level})})
+    return replace(loaded, config=config)
+
+
+def _console(arguments: argparse.Namespace) -> int:
+    from atp_console.launch import CannotStart, running, start
+
+    _, paths = _places(arguments)
+    found = running(paths.data_dir)
+    try:
+        endpoint = found[0] if found else start(paths.data_dir, _serve_arguments(arguments))
+    except CannotStart as error:
+        raise _Refused(str(error)) from None
+    return _open(endpoint, arguments, is_readonly=arguments.readonly, owns_engine=found is None)
+
+
+def _serve_arguments(arguments: argparse.Namespace) -> list[str]:
+    passed: list[str] = []
+    for name in ("config", "data_dir", "host", "port", "log_level"):
+        value = getattr(arguments, name, None)
+        if value is not None:
+            value = value.expanduser().absolute() if isinstance(value, Path) else value
+            passed += [f"--{name.replace('_', '-')}", str(value)]
+    return passed
+
+
+def _open(endpoint: Endpoint, arguments: argparse.Namespace, *, is_readonly: bool, owns_engine: bool) -> int:
+    from atp_console.app import ExitChoice, run
+
+    choice = run(
+        endpoint, is_readonly=is_readonly, is_ascii=arguments.ascii, owns_engine=owns_engine, theme=arguments.theme
+    )
+    if choice is ExitChoice.STOP:
+        _stop_engine(arguments)
+    return 0
+
+
+def _stop_engine(arguments: argparse.Namespace) -> None:
+    import contextlib
+    import os
+    import signal
+
+    from atp_engine.client.endpoint import read_engine_record
+
+    _, paths = _places(arguments)
+    record = read_engine_record(paths.data_dir)
+    if record is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(record.pid, signal.SIGTERM)
+
+
+def _attach(arguments: argparse.Namespace) -> int:
+    from atp_console.launch import running
+    from atp_engine.client.endpoint import Endpoint
+
+    environment, paths = _places(arguments)
+    url = arguments.url or environment.url
+    if not url:
+        found = running(paths.data_dir)
+        if found is None:
+            raise _Refused(f"no engine answers for {paths.data_dir}; start one with: atp-console serve")
+        return _open(found[0], arguments, is_readonly=arguments.readonly, owns_engine=False)
+    token_file = arguments.token_file or environment.variables.get("ATP_TOKEN_FILE") or paths.admin_token
+    try:
+        token = Path(token_file).read_text().strip()
+    except OSError as error:
+        raise _Refused(f"cannot read the token file {token_file}: {error.strerror}; pass --token-file") from None
+    endpoint = Endpoint(url=url, token=token)
+    return _open(endpoint, arguments, is_readonly=arguments.readonly or not arguments.rw, owns_engine=False)
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    import subprocess
+
+    from atp_console.launch import CannotStart, running, start
+    from atp_engine.config.first_run import Detection, write_if_missing
+
+    environment, paths = _places(arguments)
+    if arguments.data_dir is None:
+        arguments.data_dir = environment.data_home / "atp-console-demo"
+        environment, paths = _places(arguments)
+    if arguments.config is None:
+        arguments.config = paths.data_dir / "demo.toml"
+        paths.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_if_missing(arguments.config, Detection())
+    if arguments.port is None:
+        arguments.port = 0
+    found = running(paths.data_dir)
+    try:
+        endpoint = found[0] if found else start(paths.data_dir, _serve_arguments(arguments))
+    except CannotStart as error:
+        raise _Refused(str(error)) from None
+    traffic = [sys.executable, "-m", "atp_console", "traffic", "--data-dir", str(paths.data_dir)]
+    with subprocess.Popen(
+        traffic, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as clients:
+        try:
+            return _open(endpoint, arguments, is_readonly=arguments.readonly, owns_engine=found is None)
+        finally:
+            clients.terminate()
+            if found is None:
+                _stop_engine(arguments)
+
+
+def _traffic(arguments: argparse.Namespace) -> int:
+    import asyncio
+    import random
+
+    from atp_engine.client.imitation import Imitation
+    from atp_engine.providers.pooled import PooledTransport
+    from atp_engine.system import SystemClock
+
+    endpoint = _running_endpoint(arguments)
+    _, paths = _places(arguments)
+    key = paths.client_key.read_text().strip()
+    clock = SystemClock()
+
+    async def imitate() -> None:
+        transport = PooledTransport(clock)
+        try:
+            await Imitation(endpoint, key, transport, random.Random(arguments.seed), clock.monotonic).run(
+                arguments.clients
+            )
+        finally:
+            await transport.aclose()
+
+    asyncio.run(imitate())
+    return 0
+
+
+def _dashboard(arguments: argparse.Namespace) -> int:
+    from atp_console.launch import ask
+
+    endpoint = _running_endpoint(arguments)
+    code = ask(endpoint, lambda client: client.launch_code())
+    print(f"{endpoint.url}/ui/login#code={code.code}")
+    print(f"(works once, within {code.expires_s:g} s)", file=sys.stderr)
+    return 0
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    from atp_console.launch import ask
+    from atp_console.summary import status_lines
+
+    engine = ask(_running_endpoint(arguments), lambda client: client.status())
+    print("\n".join(status_lines(engine)))
+    return 0
+
+
+def _running_endpoint(arguments: argparse.Namespace) -> Endpoint:
+    from atp_console.launch import running
+
+    _, paths = _places(arguments)
+    found = running(paths.data_dir)
+    if found is None:
+        raise _Refused(f"no engine answers for {paths.data_dir}; start one with: atp-console serve")
+    return found[0]
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from atp_engine.providers.registry import kinds
+
+    from atp_engine.config.load import load
+    from atp_engine.config.secrets import resolve_all
+
+    environment, paths = _places(arguments)
+    loaded = load(arguments.file or paths.config_file, kinds())
+    _, problems = resolve_all(loaded.config, loaded.path, environment)
+    for problem in (*loaded.warnings, *problems):
+        print(problem, file=sys.stderr)
+    config = loaded.config
+    print(
+        f"{loaded.path}: ok - {len(config.providers)} providers, {len(config.deployments)} deployments, "
+        f"{len(config.routes)} routes"
+    )
+    return 0
+
+
+def _schema(arguments: argparse.Namespace) -> int:
+    from atp_engine.config.schema import schema_text
+
+    print(schema_text(), end="")
+    return 0
+
+
+def _version(arguments: argparse.Namespace) -> int:
+    from importlib.metadata import version
+
+    print(f"atp-console {version('atp-console')}")
+    return 0

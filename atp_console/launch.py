@@ -1,0 +1,89 @@
+"""Finding the engine of a data directory, or starting one as a process of its own.
+
+The command line calls it for everything that attaches. The child is a plain `atp-console serve`; it
+outlives the console unless the person chooses otherwise.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+from atp_engine.client.endpoint import Endpoint, read_engine_record
+from atp_engine.client.engine_client import EngineClient, connect
+from atp_engine.client.errors import EngineError
+from atp_engine.core.views import EngineView
+
+START_LIMIT_S = 20.0
+_T = TypeVar("_T")
+
+
+class CannotStart(Exception):
+    """The engine's process ended before it answered; the message is what it said."""
+
+
+def ask(endpoint: Endpoint, question: Callable[[EngineClient], Awaitable[_T]]) -> _T:
+    """Asks an engine one thing. Raises EngineError when it cannot answer."""
+
+    async def once() -> _T:
+        client = connect(endpoint)
+        try:
+            return await question(client)
+        finally:
+            await client.aclose()
+
+    return asyncio.run(once())
+
+
+def running(data_dir: Path) -> tuple[Endpoint, EngineView] | None:
+    """The engine that answers for the data directory, None when none does."""
+    record = read_engine_record(data_dir)
+    if record is None:
+        return None
+    endpoint = record.endpoint(_token(data_dir))
+    try:
+        return endpoint, ask(endpoint, lambda client: client.status())
+    except EngineError:
+        return None
+
+
+def start(data_dir: Path, arguments: list[str]) -> Endpoint:
+    """Starts `atp-console serve` with `arguments` and waits until it answers.
+
+    Raises CannotStart with the engine's own words when it ends or stays silent for 20 s.
+    """
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    said = data_dir / "start.log"
+    with said.open("wb") as output:
+        said.chmod(0o600)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "atp_console", "serve", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + START_LIMIT_S
+    while time.monotonic() < deadline:
+        record = read_engine_record(data_dir)
+        if record is not None and record.pid == process.pid:
+            found = running(data_dir)
+            if found is not None:
+                return found[0]
+        if process.poll() is not None:
+            raise CannotStart(said.read_text(errors="replace").strip() or "the engine ended without a word")
+        time.sleep(0.01)
+    process.terminate()
+    raise CannotStart(f"the engine did not answer within {START_LIMIT_S:g} s; see {said}")
+
+
+def _token(data_dir: Path) -> str:
+    try:
+        return (data_dir / "admin.token").read_text().strip()
+    except OSError:
+        return ""

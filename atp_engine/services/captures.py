@@ -1,0 +1,50 @@
+"""Which bodies are kept: what the client sent and what it got, redacted, within a rate and a size.
+
+The recorder asks at the begin and the end of each request. Above `storage.bodies_per_s` bodies are
+skipped and counted; traffic never waits for them.
+"""
+
+from __future__ import annotations
+
+from atp_engine.config.models import StorageConfig
+from atp_engine.core.redact import redact
+from atp_engine.services.attempt import RawCall
+from atp_engine.services.live import Capture, LiveRequest
+from atp_engine.storage.bodies import BodyStore
+
+_CUT = "\n… cut: the body is longer than storage.body_max_bytes"
+
+
+class Captures:
+    """Decides and hands bodies to the store."""
+
+    def __init__(self, store: BodyStore, config: StorageConfig) -> None:
+        self._store = store
+        self._config = config
+
+    def apply(self, config: StorageConfig) -> None:
+        """Takes new limits after a config change."""
+        self._config = config
+
+    def begin(self) -> Capture | None:
+        """A place to copy an answer into, or None when bodies are off or come too fast."""
+        if not self._config.is_bodies_kept or not self._store.admit():
+            return None
+        return Capture(self._config.body_max_bytes)
+
+    def finish(self, live: LiveRequest, call: RawCall) -> bool:
+        """Stores both bodies of a finished request; True when they were taken."""
+        capture, live.capture = live.capture, None
+        if capture is None:
+            return False
+        cap = self._config.body_max_bytes
+        return self._store.put(
+            live.id,
+            request=_text(call.body[:cap], is_cut=len(call.body) > cap),
+            response=_text(b"".join(capture.parts), is_cut=capture.is_cut),
+        )
+
+
+def _text(body: bytes, *, is_cut: bool) -> bytes:
+    text = redact(body.decode("utf-8", "replace"))
+    return (text + _CUT if is_cut else text).encode()

@@ -1,0 +1,115 @@
+"""Requests past and present, found by filter and shown in full: memory first, then the database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from atp_engine.core.errors import InvalidRequest
+from atp_engine.core.filter import FilterError, parse
+from atp_engine.core.ports import Clock
+from atp_engine.core.views import RequestDetail, RequestPage, RequestView, Tail
+from atp_engine.services.live import LiveRequest, LiveRequests
+from atp_engine.storage.bodies import BodyStore
+from atp_engine.storage.requests import RequestRepository
+
+MAX_PAGE = 500
+
+
+class History:
+    """Pages and details of requests."""
+
+    def __init__(self, clock: Clock, live: LiveRequests, repository: RequestRepository, bodies: BodyStore) -> None:
+        self._clock = clock
+        self._live = live
+        self._repository = repository
+        self._bodies = bodies
+
+    async def page(self, query: str, limit: int, before: str, session: str = "") -> RequestPage:
+        """Requests newest first that match the filter; open ones lead the first page.
+
+        Raises InvalidRequest naming the place when the filter cannot be read.
+        """
+        try:
+            found = parse(query)
+        except FilterError as error:
+            hint = f" ({error.hint})" if error.hint else ""
+            raise InvalidRequest(f"filter, column {error.position + 1}: {error.message}{hint}", param="q") from None
+        now = self._clock.now()
+        matches: Callable[[RequestView], bool] | None = (
+            (lambda view: found.matches(view, now)) if query.strip() else None
+        )
+        page = await self._repository.page(before, min(limit, MAX_PAGE), session, matches)
+        if before:
+            return page
+        mono = self._clock.monotonic()
+        views = [live.view(mono) for live in reversed(self._live.open_requests())]
+        listed = {view.id for view in page.requests}
+        open_views = [
+            view
+            for view in views
+            if view.id not in listed
+            and (not session or view.session_id == session)
+            and (matches is None or matches(view))
+        ]
+        return RequestPage(tuple(open_views) + page.requests, page.next_before)
+
+    async def detail(self, request_id: str) -> RequestDetail | None:
+        """Everything known of a request, None when it is not known."""
+        live = self._live.get(request_id)
+        if live is not None:
+            return self._open_detail(live)
+        record = await self._repository.get(request_id)
+        if record is None:
+            return None
+        place = await self._repository.neighbours(request_id)
+        request_body, response_body = (await self._bodies.get(request_id)) if record.view.has_body else (None, None)
+        return RequestDetail(
+            request=record.view,
+            decision=record.decision,
+            attempts=record.attempts,
+            request_body=_text(request_body),
+            response_body=_text(response_body),
+            dropped_fields=record.dropped_fields,
+            position=place.position if place else record.position,
+            session_requests=place.count if place else record.position,
+            previous_id=place.previous_id if place else "",
+            next_id=place.next_id if place else "",
+        )
+
+    def tail(self, request_id: str) -> Tail | None:
+        """The last text of an open request; None when it is not open."""
+        live = self._live.get(request_id)
+        if live is None:
+            return None
+        tap = live.tap
+        if tap is None:
+            return Tail(live.id, live.state, "", 0)
+        return Tail(live.id, live.state, tap.tail(), tap.content_events)
+
+    def cancel(self, request_id: str, by: str) -> bool:
+        """Ends an open request from outside; False when it is not open (any more)."""
+        live = self._live.get(request_id)
+        if live is None or live.cancel is None or live.cancelled_by:
+            return False
+        live.cancelled_by = by
+        live.cancel()
+        return True
+
+    def _open_detail(self, live: LiveRequest) -> RequestDetail:
+        requests = live.session.requests if live.session is not None else 1
+        return RequestDetail(
+            request=live.view(self._clock.monotonic()),
+            decision=live.decision,
+            attempts=tuple(live.attempts),
+            request_body=None,
+            response_body=None,
+            dropped_fields=live.dropped_fields,
+            position=requests,
+            session_requests=requests,
+            previous_id="",
+            next_id="",
+        )
+
+
+def _text(body: bytes | None) -> str | None:
+    return None if body is None else body.decode("utf-8", "replace")
