@@ -44,9 +44,9 @@ def _histogram(lines: list[str], name: str, labels: str, histogram: Histogram) -
     prefix = f"{name}_bucket{{{labels}{',' if labels else ''}le="
     lines += [f'{prefix}"{bound}"}} {below[bucket]}' for bound, bucket in _STEPS]
     suffix = f"{{{labels}}}" if labels else ""
-    lines.append(f'{prefix}"+Inf"}} {histogram.count}')
+    lines.append(f'{prefix}"+Inf"}} {below[-1]}')
     lines.append(f"{name}_sum{suffix} {_number(histogram.total)}")
-    lines.append(f"{name}_count{suffix} {histogram.count}")
+    lines.append(f"{name}_count{suffix} {below[-1]}")
 
 
 def _number(value: float) -> str:

@@ -8,7 +8,7 @@ grow memory. Used on one event loop only.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from math import isfinite, log2
+from math import inf, isfinite, log2
 from typing import Generic, TypeVar
 
 from atp_engine.core.buckets import BUCKETS, HIGHEST, LOWEST, LOWEST_EXPONENT, PER_OCTAVE, quantile
@@ -29,7 +29,7 @@ class Counter:
 
     def inc(self, amount: float = 1) -> None:
         """Adds; a negative or not finite amount is ignored."""
-        if 0 <= amount < float("inf"):
+        if 0 <= amount < inf:
             self.value += amount
 
 
@@ -50,12 +50,16 @@ class Gauge:
 class Histogram:
     """Durations in seconds, in buckets of 9 % width: any percentile is known to about 4.5 %."""
 
-    __slots__ = ("count", "counts", "total")
+    __slots__ = ("counts", "total")
 
     def __init__(self) -> None:
         self.counts = [0] * BUCKETS
-        self.count = 0
         self.total = 0.0
+
+    @property
+    def count(self) -> int:
+        """How many durations were counted."""
+        return sum(self.counts)
 
     def observe(self, seconds: float) -> None:
         """Counts one duration; negative ones count as 0, those that are not finite are ignored."""
@@ -69,7 +73,6 @@ class Histogram:
             self.counts[-1] += 1
         else:
             return
-        self.count += 1
         self.total += seconds
 
     def percentile(self, share: float) -> float | None:

@@ -17,10 +17,12 @@ _WEIGHT = 0.15
 class RecentValues:
     """Durations in ms: moving average, and percentiles by log buckets (4.5 %)."""
 
-    __slots__ = ("_newer", "_older", "_turn_at", "average")
+    __slots__ = ("_kept", "_newer", "_older", "_turn_at", "average")
 
     def __init__(self) -> None:
         self.average: float | None = None
+        self._kept: dict[float, tuple[float, float | None]] = {}
+        """Per share: until when an answer is good, and the answer."""
         self._newer: dict[int, int] = {}
         self._older: dict[int, int] = {}
         self._turn_at = 0.0
@@ -36,19 +38,29 @@ class RecentValues:
         newer[bucket] = newer.get(bucket, 0) + 1
 
     def percentile(self, share: float, now: float) -> float | None:
-        """The value in ms below which `share` (0..1) of the window lies; None when it is empty."""
+        """The value in ms below which `share` (0..1) of the window lies; None when it is empty.
+
+        With a hundred values or more an answer is kept for a second: every attempt may ask.
+        """
+        kept = self._kept.get(share)
+        if kept is not None and now < kept[0]:
+            return kept[1]
         if now >= self._turn_at:
             self._turn(now)
         merged = dict(self._older)
         for bucket, count in self._newer.items():
             merged[bucket] = merged.get(bucket, 0) + count
         seconds = quantile(sorted(merged.items()), share)
-        return None if seconds is None else seconds * 1000.0
+        found = None if seconds is None else seconds * 1000.0
+        if sum(merged.values()) >= 100:
+            self._kept[share] = (now + 1.0, found)
+        return found
 
     def _turn(self, now: float) -> None:
         has_slept = now >= self._turn_at + HALF_WINDOW_S
         self._older = {} if has_slept else self._newer
         self._newer = {}
+        self._kept.clear()
         self._turn_at = now + HALF_WINDOW_S
 
 

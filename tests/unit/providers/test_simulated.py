@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from atp_engine.config.models import ProviderConfig
 from atp_engine.core.errors import (
     BadUpstreamReply,
     ContentBlocked,
@@ -21,8 +22,9 @@ from atp_engine.core.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
+from atp_engine.core.pricing import usd_to_nusd
 from atp_engine.dialects.estimate import estimate_tokens
-from atp_engine.providers.simulated_models import BUILT_IN, FAULTS
+from atp_engine.providers.simulated_models import BUILT_IN, FAULTS, simulated_prices
 from tests.support.simulated import Bench, chat_text, sse_json
 
 BOTH = pytest.mark.parametrize("dialect", ["openai_chat", "anthropic"])
@@ -422,6 +424,18 @@ def test_every_fault_and_every_built_in_model_is_described() -> None:
     assert {"sim-fast", "sim-balanced", "sim-large", "sim-local", "sim-instant", "sim-flaky", "sim-thinking"} == set(
         BUILT_IN
     )
+
+
+def test_stated_prices_cover_suffixed_names_and_a_model_without_one_is_free() -> None:
+    prices = simulated_prices(ProviderConfig(kind="simulated"))
+    assert prices["sim-large"].output_nusd == usd_to_nusd(15)
+    assert prices["sim-large:429"] == prices["sim-large"]
+    assert prices["sim-local"].output_nusd == 0
+    mine = simulated_prices(
+        ProviderConfig.model_validate({"kind": "simulated", "profiles": {"mine": {}, "sim-fast": {}}})
+    )
+    assert mine["mine"].input_nusd == 0
+    assert mine["sim-fast"] == prices["sim-fast"]
 
 
 async def test_two_hundred_parallel_streams_stay_cheap() -> None:
