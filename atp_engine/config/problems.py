@@ -101,6 +101,8 @@ class Complaints:
         kind, limits = finding["type"], finding.get("ctx", {})
         path, value = _locate(finding["loc"], tree, is_absent=kind == "missing")
         last = str(path[-1]) if path else ""
+        if kind == "too_short" and len(value) >= int(limits.get("min_length", 0)):
+            return  # counted without the entries that are wrong, which are told themselves
         if kind == "extra_forbidden":
             self.add(path, "unknown key", _near_key(path), at_key=True)
         elif kind == "missing":

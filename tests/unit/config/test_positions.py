@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import tomlkit
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from atp_engine.config.positions import KeyPath, Positions, Spot
@@ -73,6 +73,7 @@ def paths(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
         yield from paths(child, (*path, key))
 
 
+@settings(max_examples=50)
 @given(st.dictionaries(st.text(max_size=6), values, max_size=4))
 def test_every_value_that_tomllib_reads_is_found_exactly(document: dict[str, Any]) -> None:
     text = tomlkit.dumps(document)
