@@ -28,14 +28,17 @@ from atp_engine.api.server import EngineServer, build_server
 from atp_engine.bus import EventBus
 from atp_engine.client.endpoint import EngineRecord
 from atp_engine.config.connections import connections
-from atp_engine.config.load import Environment, Loaded
+from atp_engine.config.load import Environment, Loaded, load
 from atp_engine.config.paths import Paths, ensure_token, prepare, write_private
 from atp_engine.config.secrets import resolve_all
+from atp_engine.config.watch import Watch
+from atp_engine.core.errors import ConfigError
 from atp_engine.core.events import EngineChanged, Notice
 from atp_engine.core.ports import Clock, Rng
 from atp_engine.core.types import Dialect
 from atp_engine.core.views import FirstRun
 from atp_engine.metrics.catalog import Catalog
+from atp_engine.providers.registry import kinds
 from atp_engine.routing.health import HealthBook
 from atp_engine.routing.router import Router
 from atp_engine.services.admission import Door
@@ -86,6 +89,7 @@ class Engine:
         """
         prepare(paths)
         self._paths = paths
+        self._path = loaded.path
         self._environment = environment
         self._found = found
         self._clock = clock = clock or SystemClock()
@@ -151,10 +155,13 @@ class Engine:
 
     def _build_faces(self) -> None:
         """The HTTP face on the bound sockets."""
-        config = self._runtime.current.config
         hot: dict[tuple[str, str], ASGIApp] = {
             ("POST", path): ChatEndpoint(
-                dialect, self._completions, self._keys, self._new_id, config.server.max_body_bytes
+                dialect,
+                self._completions,
+                self._keys,
+                self._new_id,
+                lambda: self._runtime.current.config.server.max_body_bytes,
             )
             for path, dialect in (
                 ("/v1/chat/completions", Dialect.OPENAI_CHAT),
@@ -195,6 +202,7 @@ class Engine:
             await asyncio.sleep(0.002)
         self._write_record()
         self._spawn("ticker", self._tick())
+        self._spawn("config-watch", self._watch_config())
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 100)
@@ -206,6 +214,40 @@ class Engine:
             await serving
         finally:
             await self._close()
+
+    def apply(self, loaded: Loaded) -> None:
+        """Makes a checked config live: builds everything new, then swaps one reference.
+
+        Requests in flight keep what they began with; health carries over by deployment. Address and
+        data directory stay until a restart. Raises ConfigError and changes nothing when it cannot be.
+        """
+        config = loaded.config
+        secrets, problems = resolve_all(config, loaded.path, self._environment)
+        runtime = self._assembly.build(config, self._runtime.current.version + 1, secrets)
+        before = self._runtime.current.config.server
+        self._runtime.current = runtime
+        self._door.apply(config.limits)
+        self._recorder.apply(config.storage)
+        self._health.carry_over(runtime.table)
+        said = [str(problem) for problem in problems]
+        if (config.server.host, config.server.port) != (before.host, before.port):
+            said.append("server.host and server.port take effect at the next start")
+        self._vitals.config_problems = tuple(said)
+        self.notice("info", "config_applied", f"config version {runtime.version} is live")
+
+    def reload(self) -> None:
+        """Reads the file again and applies it; a bad one changes nothing and is told where people look."""
+        try:
+            self.apply(load(self._path, kinds()))
+        except ConfigError as error:
+            self._vitals.config_problems = tuple(str(problem) for problem in error.problems)
+            self.notice("error", "config_refused", f"the config was not applied: {error.problems[0]}")
+
+    async def _watch_config(self) -> None:
+        with Watch(self._path) as watch:
+            while True:
+                await watch.changed()
+                self.reload()
 
     def request_stop(self) -> None:
         """Begins the stop; a second call cuts the drain short. Safe to call from a signal handler."""

@@ -8,6 +8,7 @@ and its size before its body is read; the answer, or the error in the caller's d
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from starlette.types import Receive, Scope, Send
 
@@ -64,7 +65,9 @@ class AsgiSink:
 class ChatEndpoint:
     """`POST /v1/chat/completions` or `POST /v1/messages`, by dialect."""
 
-    def __init__(self, dialect: Dialect, completions: Completions, keys: Keys, new_id: NewId, max_body: int) -> None:
+    def __init__(
+        self, dialect: Dialect, completions: Completions, keys: Keys, new_id: NewId, max_body: Callable[[], int]
+    ) -> None:
         self._dialect = dialect
         self._completions = completions
         self._keys = keys
@@ -103,7 +106,7 @@ class ChatEndpoint:
         await self._completions.run(call, caller, sink)
 
     async def _read_body(self, headers: list[tuple[bytes, bytes]], receive: Receive) -> bytes:
-        limit = self._max_body
+        limit = self._max_body()
         for name, value in headers:
             if name == b"content-length" and (not value.isdigit() or int(value) > limit):
                 raise PayloadTooLarge(f"the request body is over the limit of {limit} bytes")
