@@ -8,6 +8,7 @@ than `pooled` (some 70 us more a call), equal in what it promises.
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
 
@@ -184,8 +185,9 @@ class AiohttpTransport:
     ) -> aiohttp.ClientResponse:
         trace.is_reused = False
         origin = request.origin
-        host = "localhost" if origin.unix_path else f"[{origin.host}]" if ":" in origin.host else origin.host
-        url = URL(f"{origin.scheme}://{host}:{origin.port}{request.target.decode('latin-1')}", encoded=True)
+        host = f"[{origin.host}]" if ":" in origin.host else origin.host
+        authority = "localhost" if origin.unix_path else f"{host}:{origin.port}"
+        url = URL(f"{origin.scheme}://{authority}{request.target.decode('latin-1')}", encoded=True)
         headers = [("Accept-Encoding", "identity")]
         for line in request.headers.decode("latin-1").split("\r\n"):
             name, colon, value = line.partition(":")
@@ -230,7 +232,9 @@ class AiohttpTransport:
                 ssl=tls,
             )
         else:
-            connector = aiohttp.TCPConnector(limit=origin.max_connections, keepalive_timeout=IDLE_S, ssl=tls)
+            connector = aiohttp.TCPConnector(
+                limit=origin.max_connections, keepalive_timeout=IDLE_S, ssl=tls, socket_factory=_make_socket
+            )
         tracing = aiohttp.TraceConfig()
         tracing.on_connection_reuseconn.append(_note_reuse)
         session = aiohttp.ClientSession(
@@ -245,6 +249,22 @@ class AiohttpTransport:
         )
         self._sessions[origin] = session
         return session
+
+
+class _LoopSocket(socket.socket):
+    """A socket that the garbage collector does not close.
+
+    aiohttp hands a connected socket to the event loop; cancelled at that moment, uvloop (0.22.1) closes
+    the descriptor and the dropped object would close the same number again, by then another's.
+    """
+
+    def __del__(self) -> None:
+        self.detach()
+
+
+def _make_socket(address: aiohttp.AddrInfoType) -> socket.socket:
+    family, kind, protocol, *_ = address
+    return _LoopSocket(family, kind, protocol)
 
 
 async def _note_reuse(

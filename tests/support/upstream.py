@@ -167,10 +167,10 @@ class Upstream:
         for _ in range(3):
             await asyncio.sleep(0)
 
-    def origin(self, *, max_connections: int = 256, host: str = "127.0.0.1") -> Origin:
-        """Where a transport connects to reach this upstream."""
+    def origin(self, *, max_connections: int = 256, host: str = "127.0.0.1", scheme: str = "") -> Origin:
+        """Where a transport connects to reach this upstream; `scheme` may lie about it."""
         return Origin(
-            scheme="https" if self._tls else "http",
+            scheme=scheme or ("https" if self._tls else "http"),
             host=host,
             port=self.port,
             unix_path=self._unix_path,
@@ -338,6 +338,11 @@ async def never_read(wire: Wire) -> None:
     """`on_connect`: takes the connection and reads nothing until the client leaves."""
     wire.writer.transport.pause_reading()  # type: ignore[attr-defined]
     await asyncio.Event().wait()
+
+
+async def say_nothing(wire: Wire) -> None:
+    """`on_connect`: takes the connection and whatever comes, and waits until the client leaves."""
+    await wire.has_left.wait()
 
 
 class Authority:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
 import pytest
 import uvloop
 
 from atp_engine.providers.transport import Transport
 from tests.support.transports import make_transport
+from tests.support.upstream import Authority
 
 
 def pytest_asyncio_loop_factories(
@@ -28,3 +30,16 @@ async def transport(request: pytest.FixtureRequest) -> AsyncIterator[Transport]:
     yield transport
     await transport.aclose()
     await asyncio.sleep(0)
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """One certificate authority for all tests."""
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture
+def unix_path() -> Iterator[str]:
+    """A path short enough for a unix socket."""
+    with tempfile.TemporaryDirectory(prefix="atp") as folder:
+        yield f"{folder}/s"
