@@ -14,6 +14,7 @@ from atp_engine.dialects.fields import BOOL, CONTENT, COUNT, FLOAT, INT, ITEMS, 
 from atp_engine.dialects.images import image_from_url
 
 _ROLES = {"user": ir.Role.USER, "assistant": ir.Role.ASSISTANT, "system": ir.Role.SYSTEM}
+_BILLING = "x-anthropic-billing-header"
 _MODES = {"auto": "auto", "any": "required", "none": "none", "tool": "named"}
 
 
@@ -52,8 +53,13 @@ def decode_request(body: bytes) -> ir.ChatRequest:
 
 
 def _system(top: Fields) -> tuple[ir.Message, ...]:
+    """The system prompt without Claude Code's billing line, which changes with every request and so
+    would keep any other vendor from caching what follows it."""
     parts = _parts(top, "system", ir.Role.SYSTEM)
-    return (ir.Message(ir.Role.SYSTEM, parts),) if parts else ()
+    kept = tuple(part for part in parts if not (isinstance(part, ir.Text) and part.text.startswith(_BILLING)))
+    if len(kept) < len(parts):
+        top.dropped.add(f"system[].{_BILLING}")
+    return (ir.Message(ir.Role.SYSTEM, kept),) if kept else ()
 
 
 def _messages(top: Fields) -> tuple[ir.Message, ...]:

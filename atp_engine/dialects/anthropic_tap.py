@@ -58,13 +58,21 @@ def _is_unsigned(block: msgspec.Raw) -> bool:
 def read_reply(body: bytes) -> Reply:
     """A whole message, its bytes kept. Raises BadUpstreamReply, or the error that a 200 holds."""
     message = decode_reply(body)
-    text = "".join([block.text or "" for block in message.content or () if block.type == "text"])
+    text, other = "", 0
+    for block in message.content or ():
+        if block.type == "text":
+            text += block.text or ""
+        elif block.type == "tool_use":
+            other += len(block.name or "") + len(bytes(block.input))
+        else:
+            other += len(block.thinking or "")
     return Reply(
         body=body,
         usage=usage_of(message.usage),
         finish_reason=message.stop_reason or "",
         model=message.model or "",
         text=text[:TAIL_CHARS],
+        output_chars=len(text) + other,
     )
 
 
@@ -84,7 +92,7 @@ class _Tap(EventTap):
         self._has_started = False
 
     def _block(self, block: bytes) -> bytes:
-        if block[:7] == b"event: ":
+        if block[:7] == b"event: " and block[7:11] != b"ping":
             line = block.find(b"\n")
             if block[line : line + 8] == b"\ndata: {" and block.find(b"\n", line + 7) == len(block) - 2:
                 return block if self._read(block[line + 7 : -2]) else b""

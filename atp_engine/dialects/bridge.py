@@ -31,6 +31,8 @@ class Reply(msgspec.Struct, frozen=True):
     text: str
     """The answer's text, cut to 4 KiB, for previews."""
     dropped_fields: tuple[str, ...] = ()
+    output_chars: int = 0
+    """Characters of all content, the base of an estimate when usage is missing."""
 
 
 class StreamTap(Protocol):
@@ -75,10 +77,10 @@ class Bridge(Protocol):
         field, or UnsupportedFeature for content that cannot be carried."""
         ...
 
-    def reply(self, body: bytes, *, created: int = 0) -> Reply:
+    def reply(self, body: bytes, *, created: int = 0, prompt_tokens: int = 0) -> Reply:
         """A 200 answer in the client's dialect. Raises BadUpstreamReply when it is not one, or the
-        classified error that it holds. `created` (UTC epoch seconds) stamps an answer whose vendor
-        tells no time but whose client expects one."""
+        classified error that it holds. A translation stamps it with `created` (UTC epoch seconds)
+        where the vendor tells no time, and makes missing usage up from `prompt_tokens` and the text."""
         ...
 
     def tap(self, facts: RequestFacts, request_id: str, *, created: int = 0) -> StreamTap:

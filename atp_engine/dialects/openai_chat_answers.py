@@ -69,7 +69,7 @@ def _answer_id(id: str) -> str:
 
 def decode_reply(body: bytes) -> ir.ChatResult:
     """A whole answer, its first candidate. Raises BadUpstreamReply, or the error that a 200 holds."""
-    answer, message = decode_wire(body)
+    answer, choice, message = decode_wire(body)
     parts: list[ir.Part] = []
     if thought := message.reasoning_content or message.reasoning:
         parts.append(ir.Reasoning(thought))
@@ -84,15 +84,14 @@ def decode_reply(body: bytes) -> ir.ChatResult:
         function = call.function or Function()
         call_id = call.id or f"call_{answer.id or 'answer'}_{place}"
         parts.append(ir.ToolCall(call_id, function.name or "", arguments_of(function)))
-    choices = answer.choices or []
     return ir.ChatResult(
         id=answer.id or "",
         model=answer.model or "",
         parts=tuple(parts),
-        finish_reason=_reason(choices[0].finish_reason, bool(calls), bool(message.refusal)),
+        finish_reason=_reason(choice.finish_reason, bool(calls), bool(message.refusal)),
         usage=usage_of(answer.usage),
         created=count(answer.created),
-        dropped_fields=("choices[1:]",) if len(choices) > 1 else (),
+        dropped_fields=("choices[1:]",) if len(answer.choices or ()) > 1 else (),
     )
 
 

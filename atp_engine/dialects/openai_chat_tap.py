@@ -16,7 +16,7 @@ from atp_engine.dialects.faults import fault_from_event
 from atp_engine.dialects.openai_chat_wire import (
     NULL,
     Message,
-    arguments_of,
+    content_chars,
     decode_answer,
     decode_reply,
     has_error,
@@ -51,14 +51,15 @@ def adjust(fields: dict[str, msgspec.Raw], facts: RequestFacts) -> None:
 
 def read_reply(body: bytes) -> Reply:
     """A whole answer, its bytes kept. Raises BadUpstreamReply, or the error that a 200 holds."""
-    answer, message = decode_reply(body)
-    choice = answer.choices[0] if answer.choices else None
+    answer, choice, message = decode_reply(body)
+    text = text_of(message.content)
     return Reply(
         body=body,
         usage=usage_of(answer.usage),
-        finish_reason=(choice.finish_reason if choice else None) or "",
+        finish_reason=choice.finish_reason or "",
         model=answer.model or "",
-        text=(text_of(message.content) or message.refusal or "")[:TAIL_CHARS],
+        text=(text or message.refusal or "")[:TAIL_CHARS],
+        output_chars=content_chars(message, text),
     )
 
 
@@ -127,17 +128,11 @@ class _Tap(EventTap):
 
     def _count_other(self, delta: Message) -> None:
         """Content that is not plain text: reasoning, refusals, tool calls, audio, lists of parts."""
-        said = text_of(delta.content) or delta.refusal or ""
-        chars = len(said) + len(delta.reasoning_content or delta.reasoning or "")
-        if said:
-            self._tail.add(said)
-        calls = delta.tool_calls or []
-        functions = [call.function for call in calls if call.function is not None]
-        if delta.function_call is not None:
-            functions.append(delta.function_call)
-        for function in functions:
-            chars += len(function.name or "") + len(arguments_of(function))
-        if chars or calls or functions or delta.content or bytes(delta.audio) != b"null":
+        text = text_of(delta.content)
+        chars = content_chars(delta, text)
+        if text or delta.refusal:
+            self._tail.add(text or delta.refusal or "")
+        if chars or delta.tool_calls or delta.function_call or delta.content or bytes(delta.audio) != b"null":
             self._count(chars)
 
     def _follow(self, index: int, is_finished: bool) -> None:

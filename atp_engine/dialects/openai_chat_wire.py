@@ -99,8 +99,8 @@ def decode_answer(payload: bytes) -> Answer:
     return json_text.decode(_ANSWER, payload)
 
 
-def decode_reply(body: bytes) -> tuple[Answer, Message]:
-    """A whole answer and its first message.
+def decode_reply(body: bytes) -> tuple[Answer, Choice, Message]:
+    """A whole answer, its first choice and the message in it.
 
     Raises BadUpstreamReply when there is none, or the classified error of a 200 that holds one.
     """
@@ -110,10 +110,10 @@ def decode_reply(body: bytes) -> tuple[Answer, Message]:
         raise BadUpstreamReply("The provider's answer is not a chat completion.") from None
     if has_error(answer):
         raise fault_from_event(Dialect.OPENAI_CHAT, body)
-    message = answer.choices[0].message if answer.choices else None
-    if message is None:
+    choice = answer.choices[0] if answer.choices else None
+    if choice is None or choice.message is None:
         raise BadUpstreamReply("The provider's answer holds no message.")
-    return answer, message
+    return answer, choice, choice.message
 
 
 def has_error(answer: Answer) -> bool:
@@ -158,6 +158,16 @@ def usage_fields(usage: TokenUsage) -> dict[str, Any]:
         },
         "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
     }
+
+
+def content_chars(message: Message, text: str) -> int:
+    """Characters of everything a message or delta says, `text` being the text of its content."""
+    chars = len(text) + len(message.refusal or "") + len(message.reasoning_content or message.reasoning or "")
+    functions = [call.function for call in message.tool_calls or ()]
+    for function in (*functions, message.function_call):
+        if function is not None:
+            chars += len(function.name or "") + len(arguments_of(function))
+    return chars
 
 
 def text_of(content: str | list[Any] | None) -> str:

@@ -13,7 +13,8 @@ import msgspec
 
 EVENT_CAP_BYTES = 8 * 1024 * 1024
 
-_BOUNDARY = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)")
+# A CR after an LF line may be half of a CRLF: it ends an event only once the next byte is there.
+_BOUNDARY = re.compile(rb"(?:\r\n|\n)(?:\r\n|\n|\r(?=[^\n]))|\r(?!\n)(?:\r\n|\n|\r)")
 _LINE = re.compile(rb"\r\n|\n|\r")
 _USUAL_ENDS = (b"\n\n", b"\r\n\r\n")
 _LONGEST_BOUNDARY = 4

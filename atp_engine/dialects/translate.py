@@ -9,6 +9,7 @@ from atp_engine.core.types import RequestFacts, TokenUsage
 from atp_engine.dialects import ir
 from atp_engine.dialects.bridge import Reply, StreamTap, UpstreamBody
 from atp_engine.dialects.codec import Codec
+from atp_engine.dialects.estimate import tokens_of_chars
 from atp_engine.dialects.event_tap import EventTap
 from atp_engine.dialects.sse import SseEvent
 from atp_engine.dialects.text_tail import TAIL_CHARS
@@ -28,24 +29,34 @@ class Translation:
         dropped = (self._client.PATHS.get(name, name) for name in written.dropped_fields)
         return UpstreamBody(written.body, tuple(dict.fromkeys((*request.dropped_fields, *dropped))))
 
-    def reply(self, body: bytes, *, created: int = 0) -> Reply:
+    def reply(self, body: bytes, *, created: int = 0, prompt_tokens: int = 0) -> Reply:
         """See `Bridge.reply`."""
         result = self._upstream.decode_reply(body)
-        if not result.created:
-            result = msgspec.structs.replace(result, created=created)
         text = "".join(part.text for part in result.parts if isinstance(part, ir.Text | ir.Refusal))
+        chars = sum(_chars(part) for part in result.parts)
+        usage = result.usage
+        if usage is None and prompt_tokens:
+            usage = TokenUsage(input_tokens=prompt_tokens, output_tokens=tokens_of_chars(chars), is_estimated=True)
+        result = msgspec.structs.replace(result, created=result.created or created, usage=usage)
         return Reply(
             body=self._client.encode_reply(result),
-            usage=result.usage,
+            usage=usage,
             finish_reason=self._client.FINISH[result.finish_reason],
             model=result.model,
             text=text[:TAIL_CHARS],
             dropped_fields=result.dropped_fields,
+            output_chars=chars,
         )
 
     def tap(self, facts: RequestFacts, request_id: str, *, created: int = 0) -> StreamTap:
         """See `Bridge.tap`."""
         return _Tap(self._client, self._upstream, facts, request_id, created)
+
+
+def _chars(part: ir.Part) -> int:
+    if isinstance(part, ir.Text | ir.Refusal | ir.Reasoning):
+        return len(part.text)
+    return len(part.name) + len(part.arguments) if isinstance(part, ir.ToolCall) else 0
 
 
 class _Tap(EventTap):
