@@ -15,7 +15,7 @@ LOCK := uv pip compile pyproject.toml --group build --universal --python-version
 	--no-annotate --custom-compile-command "make lock" --quiet --upgrade
 CHECKED := atp_engine atp_console tests
 
-.PHONY: run test check static unit bench lock clean help
+.PHONY: run test check static unit bench samples lock clean help
 
 help:
 	@sed -n '2,5s/^# *//p' Makefile
@@ -39,6 +39,9 @@ unit: $(VENV)/.test-ready
 
 bench: $(VENV)/.test-ready
 	$(BIN)/python -m tests.bench $(ARGS)
+
+samples: $(VENV)/.test-ready
+	$(BIN)/python -m tests.support.full_sample
 
 lock:
 	$(LOCK) -o requirements.lock

@@ -1,17 +1,19 @@
 """The sample that shows every key: generated from the models, so that it cannot fall behind them.
 
-`atp-console config sample` and `make samples` write it to sample_config/full.toml; a test compares.
+`make samples` writes it to sample_config/full.toml; tests/unit/config/test_samples.py compares.
 """
 
 from __future__ import annotations
 
 import textwrap
+from pathlib import Path
 from typing import Any, get_args
 
 import tomlkit
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from atp_engine.config.first_run import Detection, render
 from atp_engine.config.models import Config
 
 _HEAD = """\
@@ -98,3 +100,13 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next((model for part in get_args(annotation) if (model := _model_in(part))), None)
+
+
+def write_samples(folder: Path) -> None:
+    """Writes the two generated samples; the others are written by hand."""
+    (folder / "full.toml").write_text(full_sample())
+    (folder / "minimal.toml").write_text(render(Detection()))
+
+
+if __name__ == "__main__":
+    write_samples(Path(__file__).parents[2] / "sample_config")
