@@ -52,6 +52,7 @@ class EventStream(Response):
         is_allowed: Callable[[], bool],
         stopping: asyncio.Event,
         listeners: Listeners,
+        heartbeat_s: float = HEARTBEAT_S,
     ) -> None:
         """`after` None starts now. `matches` keeps only such requests and names the others in `hide`
         frames, so that a filtered page can drop a row that stopped to match."""
@@ -70,27 +71,29 @@ class EventStream(Response):
         self._is_allowed = is_allowed
         self._stopping = stopping
         self._listeners = listeners
+        self._heartbeat_s = heartbeat_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Writes until the reader leaves, loses its permission, or the engine stops."""
-        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        if scope["method"] != "HEAD":
-            self._listeners.open += 1
-            try:
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(_end_on_leave(receive), name="events-reader-leaves")
-                    group.create_task(_end_on_stop(self._stopping), name="events-engine-stops")
-                    await self._write(send)
-            except* _Over:
-                pass
-            finally:
-                self._listeners.open -= 1
+        self._listeners.open += 1
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            async with asyncio.TaskGroup() as group:
+                group.create_task(_end_on_leave(receive), name="events-reader-leaves")
+                group.create_task(_end_on_stop(self._stopping), name="events-engine-stops")
+                if scope["method"] == "HEAD":
+                    raise _Over
+                await self._write(send)
+        except* _Over:
+            pass
+        finally:
+            self._listeners.open -= 1
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _write(self, send: Send) -> None:
         with self._bus.subscribe() as subscription:
-            frame = self._frame(self._missed())
-            await send({"type": "http.response.body", "body": frame or _HEARTBEAT, "more_body": True})
+            first = self._hello() + self._frame(self._missed())
+            await send({"type": "http.response.body", "body": first, "more_body": True})
             while True:
                 await asyncio.sleep(PACE_S)
                 frame = await self._next(subscription)
@@ -98,9 +101,14 @@ class EventStream(Response):
                     raise _Over
                 await send({"type": "http.response.body", "body": frame, "more_body": True})
 
+    def _hello(self) -> bytes:
+        """Names the position at once, so that a reader which loses a silent stream can resume it."""
+        position = self._bus.seq if self._after is None else self._after
+        return b"retry: 1000\nid: %d\n\n" % position
+
     async def _next(self, subscription: Subscription) -> bytes:
-        """The next frame; a heartbeat when nothing happened for five seconds."""
-        await subscription.wait(HEARTBEAT_S)
+        """The next frame; a heartbeat when nothing has happened for so long."""
+        await subscription.wait(self._heartbeat_s)
         return self._frame(subscription.drain()) or _HEARTBEAT
 
     def _missed(self) -> list[AnyEvent]:
@@ -118,9 +126,8 @@ class EventStream(Response):
         last = max(event.seq for event in kept)
         hidden = b""
         if self._matches is not None:
-            shown = [event for event in kept if not isinstance(event, RequestChanged) or self._matches(event.request)]
             gone = [e.request.id for e in kept if isinstance(e, RequestChanged) and not self._matches(e.request)]
-            kept = shown
+            kept = [e for e in kept if not (isinstance(e, RequestChanged) and e.request.id in gone)]
             hidden = b"event: hide\ndata: " + _encode(gone) + b"\n\n" if gone else b""
         return hidden + b"id: %d\nevent: batch\ndata: " % last + _encode(kept) + b"\n\n"
 

@@ -201,6 +201,12 @@ class StagedObservatory:
     tails: dict[str, Tail] = field(default_factory=dict)
     cancelled: list[tuple[str, str]] = field(default_factory=list)
 
+    def clear(self) -> None:
+        """Back to an engine that has seen nothing."""
+        self.engine = msgspec.structs.replace(_ENGINE, url=self.engine.url)
+        for staged in (self.rows, self.details, self.live_sessions, self.live_deployments, self.tails, self.cancelled):
+            staged.clear()
+
     def put(self, view: RequestView) -> None:
         """A request came or changed: kept, and told on the bus."""
         self.rows[view.id] = view
@@ -439,10 +445,95 @@ async def ask(
     return Answer(start["status"], pairs, b"".join(message.get("body", b"") for message in sent[1:]))
 
 
-def free_socket() -> socket.socket:
-    """A listening socket on a free loopback port."""
+@dataclass
+class Listener:
+    """The reading end of an open event stream: what came so far, and ways to wait for more."""
+
+    task: asyncio.Task[None]
+    is_slow: bool = False
+    status: int = 0
+    raw: bytes = b""
+    writes: int = 0
+    is_over: bool = False
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    left: asyncio.Event = field(default_factory=asyncio.Event)
+    may_go_on: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def frames(self) -> list[dict[str, str]]:
+        """Whole frames that carry an event, as field -> value."""
+        parsed = [
+            dict(line.split(": ", 1) for line in frame.split("\n") if not line.startswith((":", "retry")))
+            for frame in self.raw.decode().split("\n\n")[:-1]
+        ]
+        return [frame for frame in parsed if "event" in frame]
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """Every event of every batch."""
+        return [e for frame in self.frames if frame["event"] == "batch" for e in msgspec.json.decode(frame["data"])]
+
+    async def until(self, is_enough: Callable[[Listener], bool]) -> None:
+        """Waits up to 5 s for something to be true about what came."""
+        async with asyncio.timeout(5):
+            while not is_enough(self):
+                self.changed.clear()
+                await self.changed.wait()
+
+
+@asynccontextmanager
+async def listen(
+    app: ASGIApp,
+    path: str = "/admin/events",
+    *,
+    headers: Sequence[tuple[str, str]] = (),
+    token: str = ADMIN_TOKEN,
+    is_slow: bool = False,
+) -> AsyncIterator[Listener]:
+    """An open event stream for the time of the block; a slow reader takes nothing until `may_go_on`."""
+    is_asked = False
+
+    async def receive() -> Message:
+        nonlocal is_asked
+        if not is_asked:
+            is_asked = True
+            return {"type": "http.request", "body": b"", "more_body": False}
+        await listener.left.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            listener.status = message["status"]
+        else:
+            listener.raw += message.get("body", b"")
+            listener.writes += 1
+            listener.is_over = not message.get("more_body", False)
+        listener.changed.set()
+        if listener.is_slow and listener.writes:
+            await listener.may_go_on.wait()
+
+    async def run() -> None:
+        await app(scope, receive, send)
+
+    all_headers = [*headers, ("authorization", f"Bearer {token}")] if token else list(headers)
+    scope = scope_of("GET", path, all_headers, host="127.0.0.1:7443", server=("127.0.0.1", 7443))
+    task = asyncio.create_task(run(), name="test-listener")
+    listener = Listener(task, is_slow)
+    try:
+        await listener.until(lambda it: it.writes > 0)
+        yield listener
+    finally:
+        listener.left.set()
+        listener.may_go_on.set()
+        async with asyncio.timeout(5):
+            await task
+
+
+def free_socket(port: int = 0) -> socket.socket:
+    """A listening socket on a free loopback port, or on one that was used before."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.bind(("127.0.0.1", 0))
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", port))
     listener.listen(64)
     return listener
 

@@ -1,5 +1,10 @@
 // Building and updating the page. Text from outside only ever becomes a text node or a property.
 
+// Control, escape and direction characters could make text look like something else.
+const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g;
+
+export const clean = (text) => text.replace(UNSEEN, "");
+
 export const byId = (id) => document.getElementById(id);
 
 /** An element with properties (`class`, `data-*`, `aria-*` become attributes) and children. */
@@ -10,18 +15,20 @@ export function el(tag, props = {}, ...children) {
     if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
     else node.setAttribute(name, value === true ? "" : String(value));
   }
-  node.append(...children.filter((child) => child !== null && child !== undefined));
+  const present = children.filter((child) => child !== null && child !== undefined);
+  node.append(...present.map((child) => (typeof child === "string" ? clean(child) : child)));
   return node;
 }
 
 /** Writes text only when it differs, so that nothing repaints for nothing. */
 export function setText(node, text) {
-  if (node.textContent !== text) node.textContent = text;
+  const shown = clean(text);
+  if (node.textContent !== shown) node.textContent = shown;
 }
 
 export function setAttr(node, name, value) {
   if (value === null) node.removeAttribute(name);
-  else if (node.getAttribute(name) !== value) node.setAttribute(name, value);
+  else if (node.getAttribute(name) !== value) node.setAttribute(name, clean(value));
 }
 
 /** Rows of a table body kept by key: existing elements stay in place, so focus and selection do too. */

@@ -30,6 +30,7 @@ async function load() {
   try {
     const [snapshot, page] = await Promise.all([get("/admin/snapshot"), query ? find(query) : null]);
     seq = snapshot.seq;
+    feed.last ??= seq;
     total = snapshot.engine.requests_total;
     showEngine(snapshot.engine);
     sessions.reset(snapshot.sessions);

@@ -1,7 +1,7 @@
 // The page of one request: what happened, why this deployment, the figures, the bodies; live while open.
 
 import { Feed, get, post } from "./api.js";
-import { byId, copyButton, el, setAttr, setText } from "./dom.js";
+import { byId, clean, copyButton, el, setAttr, setText } from "./dom.js";
 import { NONE, cost, count, dollars, isOpen, moment, pace, span, stateOf } from "./format.js";
 import { timeline } from "./timeline.js";
 
@@ -34,7 +34,7 @@ async function read() {
 }
 
 function show({ request, decision, attempts, ...rest }) {
-  document.title = `${request.asked} → ${request.served || NONE} · ATP Console`;
+  document.title = clean(`${request.asked} → ${request.served || NONE} · ATP Console`);
   byId("page").hidden = false;
   byId("missing").hidden = true;
   showHead(request, rest);
