@@ -121,7 +121,7 @@ class PooledResponse:
 
     def close(self) -> None:
         """Ends the exchange; the socket closes now unless the answer had arrived in full."""
-        self.pieces.clear()
+        self.drop_body()
         if self.connection is not None:
             self.connection.fail(StreamBroken("the answer was closed before its end"))
 

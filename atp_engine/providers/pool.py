@@ -46,7 +46,7 @@ class OriginPool:
     def __init__(self, origin: Origin, sweeper: Sweeper, monotonic: Callable[[], float], tls: TlsContexts) -> None:
         self.origin = origin
         self.sweeper = sweeper
-        self._head_middle = b" HTTP/1.1\r\nhost: " + _host_header(origin) + b"\r\naccept-encoding: identity\r\n"
+        self._head_middle = b" HTTP/1.1\r\nhost: " + host_header(origin) + b"\r\naccept-encoding: identity\r\n"
         self.places = 0
         """Open connections and those being opened."""
         self.idle: dict[Connection, None] = {}
@@ -241,7 +241,7 @@ class OriginPool:
             self._evicting = asyncio.get_running_loop().call_later(max(due_s, 0.1), self._evict)
 
 
-def _host_header(origin: Origin) -> bytes:
+def host_header(origin: Origin) -> bytes:
     """The Host value: IPv6 in brackets, no default port, `localhost` for a unix socket."""
     if origin.unix_path:
         return b"localhost"

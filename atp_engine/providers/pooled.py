@@ -28,6 +28,8 @@ class TransportStats(msgspec.Struct, frozen=True):
     idle: int
     waiting: int
     """Calls that wait for a connection because the cap is reached."""
+    origins: int
+    """Places on the network that are remembered."""
 
 
 class PooledTransport:
@@ -74,6 +76,7 @@ class PooledTransport:
             open=sum(pool.places for pool in pools),
             idle=sum(len(pool.idle) for pool in pools),
             waiting=sum(len(pool.queue) for pool in pools),
+            origins=len(pools),
         )
 
     async def aclose(self) -> None:
