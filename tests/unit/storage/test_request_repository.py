@@ -17,7 +17,7 @@ from atp_engine.storage.database import Database
 from atp_engine.storage.requests import RequestRecord, RequestRepository
 from atp_engine.storage.summaries import day_start
 from atp_engine.system import SystemClock
-from tests.support import records
+from tests.support import record_strategies, records
 from tests.support.records import a_record, ids
 
 
@@ -53,9 +53,9 @@ async def test_a_record_without_decision_or_attempts_comes_back(requests: Reques
 @given(
     drawn=st.lists(
         st.tuples(
-            records.views(),
-            st.lists(records.attempts(), max_size=3),
-            st.none() | records.decisions(),
+            record_strategies.views(),
+            st.lists(record_strategies.attempts(), max_size=3),
+            st.none() | record_strategies.decisions(),
             st.lists(st.text(max_size=20), max_size=3),
             st.text(max_size=10),
         ),
