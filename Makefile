@@ -2,7 +2,9 @@
 #   make run      start the console (ARGS="serve" and so on are passed on)
 #   make check    formatting, lint, types, import rules and the unit tests
 #   make test     every test; the real-browser ones skip themselves where no Chromium is found
-#   make bench    measured figures        make lock   write the lock files anew (needs uv)
+#                 (`make check test` runs the unit tests once, with all the others)
+#   make bench    measured figures        make samples   write the generated sample configs anew
+#   make lock     write the lock files anew (needs uv)
 
 PYTHON ?=
 VENV ?= .venv
@@ -18,7 +20,7 @@ CHECKED := atp_engine atp_console tests
 .PHONY: run test check static unit bench samples lock clean help
 
 help:
-	@sed -n '2,5s/^# *//p' Makefile
+	@sed -n '2,8s/^#  *//p' Makefile
 
 run: $(VENV)/.run-ready
 	@exec $(BIN)/atp-console $(ARGS)
@@ -26,7 +28,7 @@ run: $(VENV)/.run-ready
 test: $(VENV)/.test-ready
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-check: static unit
+check: static $(if $(filter test,$(MAKECMDGOALS)),,unit)
 
 static: $(VENV)/.test-ready
 	$(BIN)/ruff format --check .
