@@ -31,7 +31,6 @@ _PROXY_FAILED = (
     aiohttp.ClientProxyConnectionError,
     aiohttp_socks.ProxyError,
     aiohttp_socks.ProxyConnectionError,
-    aiohttp_socks.ProxyTimeoutError,
 )
 _DIED = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
 
@@ -122,6 +121,8 @@ class AiohttpResponse:
         def unwatch() -> None:
             closed.remove_done_callback(end)
 
+        closed.remove_done_callback(_retrieve)  # one for the connection's life, not one for each answer
+        closed.add_done_callback(_retrieve)
         closed.add_done_callback(end)
         content.on_eof(unwatch)
         return closed
@@ -160,7 +161,7 @@ class AiohttpTransport:
                     if not trace.is_reused or isinstance(error, aiohttp.ClientConnectorError):
                         raise
                     response = await self._send(session, request, trace)
-        except TimeoutError as error:
+        except (TimeoutError, aiohttp_socks.ProxyTimeoutError) as error:
             if timeout.expired():
                 raise UpstreamTimeout("the upstream took too long", limit=request.deadline_limit) from error
             raise UpstreamTimeout("connecting to the upstream took too long", limit="connect") from error
@@ -249,6 +250,12 @@ class AiohttpTransport:
         )
         self._sessions[origin] = session
         return session
+
+
+def _retrieve(closed: asyncio.Future[None]) -> None:
+    """Marks the reason of a closed connection as seen, or the loop complains about it."""
+    if not closed.cancelled():
+        closed.exception()
 
 
 class _LoopSocket(socket.socket):
