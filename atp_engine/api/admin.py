@@ -21,7 +21,7 @@ from atp_engine.api.events import EventStream, Listeners, Matches
 from atp_engine.api.guard import SHARED_HEADERS
 from atp_engine.api.logins import LAUNCH_CODE_S, LaunchCodes
 from atp_engine.config.models import Config
-from atp_engine.core.errors import ATPError, InvalidRequest, PayloadTooLarge, QueueFull, RequestCancelled
+from atp_engine.core.errors import InvalidRequest, PayloadTooLarge, QueueFull, RequestCancelled
 from atp_engine.core.filter import FilterError, parse
 from atp_engine.core.ports import Clock
 from atp_engine.core.views import CancelReply, ConfigView, LaunchCode, SessionDetail, TrialReply
@@ -35,7 +35,7 @@ _encode = msgspec.json.Encoder().encode
 _T = TypeVar("_T")
 
 TryModel = Callable[[str], Awaitable[TrialReply]]
-"""Sends one request through the whole walk; an empty name means the simulated model."""
+"""Sends one request through the whole walk and tells how it went; an empty name means the simulated model."""
 
 
 class NotFound(InvalidRequest):
@@ -137,10 +137,7 @@ class AdminApi:
     async def test_request(self, call: Call) -> Response:
         """Sends one request through the walk; its failure is a result, not an error of this call."""
         body = await read_json(call.request, _TrialBody)
-        try:
-            return answer(await self._try_model(body.model))
-        except ATPError as error:
-            return answer(TrialReply(call.request_id, error.http_status, error.public_message))
+        return answer(await self._try_model(body.model))
 
     async def launch_code(self, call: Call) -> Response:
         """A one-time code that opens the dashboard in a browser with the caller's role."""

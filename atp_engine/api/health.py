@@ -7,6 +7,7 @@ Liveness depends on nothing. Readiness asks every named dependency at once and a
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -18,6 +19,8 @@ from atp_engine.api.guard import SHARED_HEADERS
 from atp_engine.core.text import safe_text
 from atp_engine.core.views import EngineView
 
+log = logging.getLogger(__name__)
+
 _PATIENCE_S = 0.08
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -26,7 +29,7 @@ Probe = Callable[[], Awaitable[str]]
 
 
 class Health:
-    """The four endpoints; holds no state of its own."""
+    """The four endpoints."""
 
     def __init__(
         self,
@@ -42,6 +45,7 @@ class Health:
         self._facts = facts
         self._status = status
         self._metrics_text = metrics_text
+        self._failing: set[str] = set()
 
     async def livez(self, call: Call) -> Response:
         """200 as long as the loop turns."""
@@ -79,20 +83,25 @@ class Health:
         if not self._probes:
             return {}
         asked = {
-            name: asyncio.create_task(_ask(probe), name=f"health-probe-{name}") for name, probe in self._probes.items()
+            name: asyncio.create_task(self._ask(name, probe), name=f"health-probe-{name}")
+            for name, probe in self._probes.items()
         }
         _, late = await asyncio.wait(asked.values(), timeout=_PATIENCE_S)
         for task in late:
             task.cancel()
         return {name: "no answer in time" if task in late else task.result() for name, task in asked.items()}
 
-
-async def _ask(probe: Probe) -> str:
-    """The boundary around a dependency: whatever it raises means that it does not work."""
-    try:
-        return safe_text(await probe(), limit=200) or "ok"
-    except Exception:
-        return "failed"
+    async def _ask(self, name: str, probe: Probe) -> str:
+        """The boundary around a dependency: whatever it raises means that it does not work."""
+        try:
+            said = safe_text(await probe(), limit=200) or "ok"
+        except Exception:
+            if name not in self._failing:  # Once per failure, not once per scrape.
+                log.exception("the readiness probe of %s failed", name)
+            self._failing.add(name)
+            return "failed"
+        self._failing.discard(name)
+        return said
 
 
 def _answer(status: int, content: dict[str, Any]) -> Response:

@@ -80,6 +80,7 @@ export class SessionPanel {
     this.rows.show(latest.slice(0, MOST_SESSIONS), (session) => session.id);
     setText(byId("sessions-count"), String(this.sessions.size));
     byId("sessions-none").hidden = this.sessions.size > 0;
+    byId("sessions-table").hidden = this.sessions.size === 0;
   }
 }
 
@@ -111,6 +112,7 @@ export class DeploymentPanel {
     this.rows.show([...this.deployments.values()], (view) => view.key);
     setText(byId("deployments-count"), String(this.deployments.size));
     byId("deployments-none").hidden = this.deployments.size > 0;
+    byId("deployments-table").hidden = this.deployments.size === 0;
   }
 }
 
@@ -141,7 +143,7 @@ export function showFirstRun(firstRun) {
         "li",
         {},
         el("div", { class: "client" }, el("h3", {}, name), copyButton("copy", () => text)),
-        el("pre", { tabindex: "0", "aria-label": `Lines for ${name}` }, text),
+        el("pre", { tabindex: "0", role: "group", "aria-label": `Lines for ${name}` }, text),
         note ? el("p", { class: "muted" }, note) : null,
       );
     }),

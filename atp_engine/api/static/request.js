@@ -23,7 +23,7 @@ async function read() {
     detail = await get(path);
     show(detail);
   } catch (error) {
-    setText(byId("missing"), error.status === 404 ? "No such request: it is unknown here, or its record has expired." : error.message);
+    setText(byId("missing-why"), error.status === 404 ? "No such request: it is unknown here, or its record has expired." : error.message);
     byId("missing").hidden = false;
   }
   isReading = false;

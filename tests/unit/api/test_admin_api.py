@@ -10,7 +10,6 @@ import pytest
 
 from atp_engine.api.admin import BODY_CAP, shown_config
 from atp_engine.config.models import Config, ProviderConfig
-from atp_engine.core.errors import NoRoute
 from atp_engine.core.types import RequestState
 from atp_engine.core.views import (
     CancelReply,
@@ -122,15 +121,6 @@ async def test_a_test_request_names_its_model_or_none() -> None:
     assert (reply.request_id, reply.status) == ("req_trial", 200)
     await post(face, "/admin/test-request", b'{"model":"auto"}')
     assert face.trials == ["", "auto"]
-
-
-async def test_a_test_request_that_fails_is_told_as_its_result() -> None:
-    async def no_route(model: str) -> TrialReply:
-        raise NoRoute("Nothing serves it.", reasons={})
-
-    answer = await post(build_face(try_model=no_route), "/admin/test-request")
-    assert answer.status == 200
-    assert (answer.json()["status"], answer.json()["text"]) == (503, "Nothing serves it.")
 
 
 @pytest.mark.parametrize(

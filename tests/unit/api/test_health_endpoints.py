@@ -53,6 +53,13 @@ async def test_not_ready_names_what_is_wrong_and_leaks_nothing(probe: object, sa
     assert "atp.db" not in answer.body.decode()
 
 
+async def test_a_lasting_failure_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    face = build_face(probes={"database": broken})
+    for _ in range(3):
+        await ask(face.app, "GET", "/readyz")
+    assert [record.getMessage() for record in caplog.records] == ["the readiness probe of database failed"]
+
+
 async def test_readiness_answers_in_time_when_all_is_stuck() -> None:
     face = build_face(probes={"database": stuck, "config": stubborn, "providers": stuck, "disk": broken})
     loop = asyncio.get_running_loop()
