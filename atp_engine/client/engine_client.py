@@ -33,7 +33,9 @@ from atp_engine.core.views import (
     Tail,
     TrialReply,
 )
+from atp_engine.providers.pooled import PooledTransport
 from atp_engine.providers.transport import Transport, UpstreamRequest, UpstreamResponse
+from atp_engine.system import SystemClock
 
 CONNECT_S = 1.0
 ANSWER_S = 10.0
@@ -192,6 +194,14 @@ class EngineClient:
             return await self._transport.open(request)
         except UpstreamError as error:
             raise _gone(error) from error
+
+
+def connect(endpoint: Endpoint) -> EngineClient:
+    """A client over its own pooled transport; nothing is sent yet. Belongs to the loop it is used on.
+
+    Raises EndpointError on an address that cannot be one.
+    """
+    return EngineClient(endpoint, PooledTransport(SystemClock()))
 
 
 def _gone(error: UpstreamError) -> EngineGone:

@@ -1,0 +1,1 @@
+"""The terminal console: its own process, attached to an engine over the admin API."""

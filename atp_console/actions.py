@@ -1,0 +1,155 @@
+"""Every action of the console, once: footer, palette, help and key bindings are made from this table.
+
+An action is carried out by the method `do_<id with underscores>` of the screen that has its scope, or
+of the app. To add one, add a row and that method.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from textual.binding import Binding, BindingType
+
+
+class Scope(StrEnum):
+    """Where an action lives; the value is its heading in the help."""
+
+    GLOBAL = "Everywhere"
+    LIST = "Lists"
+    LIVE = "Live"
+    SESSIONS = "Sessions"
+    MODELS = "Models"
+    REQUEST = "Request"
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One thing that can be done. `keys` are Textual key names, the first one is shown."""
+
+    id: str
+    scope: Scope
+    keys: tuple[str, ...]
+    title: str
+    """What it does, for palette and help."""
+    hint: str = ""
+    """One word for the footer; empty keeps it out of there."""
+    rank: int = 50
+    """Order in the footer, lowest first; what does not fit is left out from the end."""
+    is_mutating: bool = False
+    """Changes something in the engine: not there in read-only mode."""
+    is_priority: bool = False
+    """Works while a text field has the focus, too."""
+
+    @property
+    def method(self) -> str:
+        """Name of the method that does it."""
+        return "do_" + self.id.replace(".", "_")
+
+
+ACTIONS: tuple[Action, ...] = (
+    Action("screen.live", Scope.GLOBAL, ("1",), "Live: every request as it runs"),
+    Action("screen.sessions", Scope.GLOBAL, ("2",), "Sessions: conversations and agent runs"),
+    Action("screen.models", Scope.GLOBAL, ("4",), "Models: health, speed and price of every deployment"),
+    Action("screen.last", Scope.GLOBAL, ("minus",), "Back to the screen before"),
+    Action("pane.next", Scope.GLOBAL, ("tab", "l"), "Next pane", "pane", 45),
+    Action("pane.previous", Scope.GLOBAL, ("shift+tab", "h"), "Previous pane"),
+    Action("zoom", Scope.GLOBAL, ("plus", "underscore"), "Zoom the pane, or all panes again", "zoom", 46),
+    Action("palette", Scope.GLOBAL, ("colon", "ctrl+p"), "Find and run any action", "cmd", 98),
+    Action("help", Scope.GLOBAL, ("question_mark", "f1"), "Keys of this screen, searchable", "help", 99),
+    Action("screenshot", Scope.GLOBAL, ("S",), "Save this screen as SVG and text"),
+    Action("theme", Scope.GLOBAL, (), "Choose the colours"),
+    Action("dashboard", Scope.GLOBAL, (), "Copy a one-time address of the web dashboard", is_mutating=True),
+    Action("back", Scope.GLOBAL, ("escape", "q"), "Back: close, clear or leave", "back", 44),
+    Action("quit", Scope.GLOBAL, ("ctrl+q", "ctrl+c"), "Quit the console", is_priority=True),
+    Action("list.open", Scope.LIST, ("enter",), "Open what is selected", "open", 10),
+    Action("list.down", Scope.LIST, ("j", "down"), "Down"),
+    Action("list.up", Scope.LIST, ("k", "up"), "Up"),
+    Action("list.page_down", Scope.LIST, ("ctrl+d", "pagedown"), "Down half a page"),
+    Action("list.page_up", Scope.LIST, ("ctrl+u", "pageup"), "Up half a page"),
+    Action("list.first", Scope.LIST, ("g", "home"), "To the top; the newest request and follow"),
+    Action("list.last", Scope.LIST, ("G", "end"), "To the bottom"),
+    Action("freeze", Scope.LIVE, ("space",), "Freeze the list, or let it run", "freeze", 20),
+    Action("follow", Scope.LIVE, ("f",), "Follow the newest request, or stay on this one", "follow", 21),
+    Action("filter", Scope.LIVE, ("slash",), "Filter: model:claude* ttft>2s -state:ok", "filter", 22),
+    Action("filter.toggle", Scope.LIVE, ("backslash",), "Switch the filter off, or on again"),
+    Action("errors", Scope.LIVE, ("z",), "Only failed requests, or all", "errors", 25),
+    Action("sort", Scope.LIVE, ("o",), "Sort by the next column", "sort", 28),
+    Action("sort.reverse", Scope.LIVE, ("O",), "Turn the order round"),
+    Action("copy", Scope.LIVE, ("y",), "Copy id, curl, JSON or text", "copy", 24),
+    Action("export", Scope.LIVE, ("e",), "Write the visible rows to a CSV or JSONL file", "export", 27),
+    Action("cancel", Scope.LIVE, ("x",), "Cancel the selected request", "cancel", 23, is_mutating=True),
+    Action("test", Scope.LIVE, ("t",), "Send a test request through the simulated model", "test", 30, is_mutating=True),
+    Action("session.filter", Scope.SESSIONS, ("slash",), "Find a session by any of its words", "find", 22),
+    Action("model.live", Scope.MODELS, ("v",), "Requests of this deployment in Live", "requests", 22),
+    Action("tab.overview", Scope.REQUEST, ("a",), "All: timeline, why and numbers", "all", 20),
+    Action("tab.why", Scope.REQUEST, ("b",), "Why: every candidate and its reason", "why", 21),
+    Action("tab.request", Scope.REQUEST, ("c",), "What the client sent", "request", 22),
+    Action("tab.response", Scope.REQUEST, ("d",), "What it got", "response", 23),
+    Action("request.older", Scope.REQUEST, ("left_square_bracket",), "The session's request before", "prev", 24),
+    Action("request.newer", Scope.REQUEST, ("right_square_bracket",), "The session's next request", "next", 25),
+    Action("body.form", Scope.REQUEST, ("v",), "Bodies as text, or as they were sent", "raw", 26),
+    Action("request.copy", Scope.REQUEST, ("y",), "Copy id, curl, JSON or text", "copy", 27),
+    Action("request.export", Scope.REQUEST, ("e",), "Write everything about this request to a JSON file", "export", 28),
+    Action("request.cancel", Scope.REQUEST, ("x",), "Cancel this request", "cancel", 29, is_mutating=True),
+)
+BY_ID: dict[str, Action] = {action.id: action for action in ACTIONS}
+
+_BRACKETS = ("left_square_bracket", "right_square_bracket")
+_PRINTABLE = frozenset(
+    ("space", "colon", "question_mark", "slash", "backslash", "minus", "plus", "underscore", *_BRACKETS)
+)
+_DISPLAY = {
+    "colon": ":",
+    "question_mark": "?",
+    "slash": "/",
+    "backslash": "\\",
+    "minus": "-",
+    "plus": "+",
+    "underscore": "_",
+    "left_square_bracket": "[",
+    "right_square_bracket": "]",
+    "escape": "esc",
+    "pagedown": "pgdn",
+    "pageup": "pgup",
+    "shift+tab": "⇧tab",
+}
+
+
+def actions_of(scopes: Iterable[Scope]) -> list[Action]:
+    """The actions of some scopes, in the table's order."""
+    wanted = frozenset(scopes)
+    return [action for action in ACTIONS if action.scope in wanted]
+
+
+def bindings_of(*scopes: Scope) -> list[BindingType]:
+    """Textual bindings for a class that carries out these scopes. Their ids serve `set_keymap`."""
+    return [
+        Binding(
+            ",".join(action.keys),
+            f"act('{action.id}')",
+            action.title,
+            show=False,
+            id=action.id,
+            priority=action.is_priority,
+        )
+        for action in actions_of(scopes)
+        if action.keys
+    ]
+
+
+def is_typed(key: str) -> bool:
+    """True for keys that write a character into a text field that has the focus."""
+    return len(key) == 1 or key in _PRINTABLE
+
+
+def key_label(key: str, *, is_ascii: bool = False) -> str:
+    """A key as people read it: `^d`, `enter` as `↵`, `?`."""
+    if key.startswith("ctrl+"):
+        return "^" + key.removeprefix("ctrl+")
+    if key == "enter":
+        return "enter" if is_ascii else "↵"
+    if key == "shift+tab" and is_ascii:
+        return "s-tab"
+    return _DISPLAY.get(key, key)

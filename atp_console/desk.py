@@ -1,0 +1,27 @@
+"""What every screen works with: the folded state, the look, the source and a few facts of this console."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from atp_console.look import Look
+from atp_console.source import EngineSource
+from atp_console.state import ConsoleState
+
+
+@dataclass(slots=True)
+class Desk:
+    """Shared by reference; `source` refuses every change when `is_readonly`."""
+
+    state: ConsoleState
+    look: Look
+    source: EngineSource
+    now: Callable[[], float]
+    """UTC epoch seconds."""
+    place: str
+    """Where the engine is, for the header: `local`, or host and port."""
+    is_readonly: bool
+    output_dir: Path
+    """Exports and screenshots go here."""

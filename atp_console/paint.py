@@ -1,0 +1,134 @@
+"""Lines of roled text turned into Textual strips of an exact width.
+
+A `Span` is text with a role; a `Line` is a list of spans. Text here is shown as it is: whoever makes a
+span from outside text passes it through `safe_text` first. No markup exists on this path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.cells import cell_len, set_cell_size
+from rich.segment import Segment
+from textual.strip import Strip
+
+from atp_console.theme import Palette
+
+Span = tuple[str, str]
+Line = list[Span]
+
+
+def cells(text: str) -> int:
+    """Width on screen."""
+    return len(text) if text.isascii() else cell_len(text)
+
+
+def cut(text: str, width: int, mark: str = "…") -> str:
+    """The text in at most `width` cells; a cut ends in `mark`."""
+    if cells(text) <= width:
+        return text
+    if width <= cells(mark):
+        return mark[: max(width, 0)]
+    room = width - cells(mark)
+    if text.isascii():
+        return text[:room] + mark
+    return set_cell_size(text, room).rstrip() + mark
+
+
+def fit(text: str, width: int, *, is_right: bool = False, mark: str = "…") -> str:
+    """The text in exactly `width` cells."""
+    size = cells(text)
+    if size > width:
+        text = cut(text, width, mark)
+        size = cells(text)
+    blank = " " * (width - size)
+    return blank + text if is_right else text + blank
+
+
+def width_of(line: Iterable[Span]) -> int:
+    """Cells of a line."""
+    return sum(cells(text) for text, _ in line)
+
+
+def clipped(line: Line, width: int, mark: str = "…") -> Line:
+    """The line in at most `width` cells."""
+    if width_of(line) <= width:
+        return line
+    kept: Line = []
+    room = width
+    for text, role in line:
+        size = cells(text)
+        if size >= room:
+            kept.append((cut(text + " ", room, mark), role))
+            break
+        kept.append((text, role))
+        room -= size
+    return kept
+
+
+def spread(left: Line, right: Line, width: int, mark: str = "…") -> Line:
+    """Left and right parts of one line, the left one cut when they meet."""
+    room = width - width_of(right)
+    if room < 4:
+        return clipped(left, width, mark)
+    left = clipped(left, room - 1 if right else room, mark)
+    return [*left, (" " * (room - width_of(left)), "text"), *right]
+
+
+def strip_of(line: Line, width: int, palette: Palette, ground: str = "base") -> Strip:
+    """The line in exactly `width` cells on a ground."""
+    styles = palette.styles[ground]
+    segments: list[Segment] = []
+    used = 0
+    for text, role in line:
+        size = cells(text)
+        if used + size > width:
+            segments.append(Segment(set_cell_size(text, width - used), styles[role]))
+            used = width
+            break
+        if size:
+            segments.append(Segment(text, styles[role]))
+            used += size
+    if used < width:
+        segments.append(Segment(" " * (width - used), styles["text"]))
+    return Strip(segments, width)
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """The text's own lines, broken at spaces where they are wider than `width` cells."""
+    if width < 1:
+        return []
+    lines: list[str] = []
+    for paragraph in text.split("\n"):
+        lines.extend(_wrapped_paragraph(paragraph, width))
+    return lines
+
+
+def _wrapped_paragraph(paragraph: str, width: int) -> list[str]:
+    lines: list[str] = []
+    rest = paragraph.expandtabs(4)
+    while cells(rest) > width:
+        head = rest[:width] if rest.isascii() else set_cell_size(rest, width).rstrip("\0")
+        head = head if rest.startswith(head) else head.rstrip(" ")
+        space = head.rfind(" ")
+        if space > width // 3 and len(head) < len(rest) and not rest[len(head)].isspace():
+            head = head[: space + 1]
+        head = head or rest[:1]
+        lines.append(head.rstrip())
+        rest = rest[len(head) :].lstrip(" ") if lines[-1] else rest[len(head) :]
+    lines.append(rest)
+    return lines
+
+
+def packed(parts: Iterable[tuple[int, Line]], width: int, gap: str = "  ") -> Line:
+    """Ranked parts side by side in their given order; those of the highest rank go when there is no room."""
+    kept = list(parts)
+    while len(kept) > 1 and sum(width_of(line) + len(gap) for _, line in kept) - len(gap) > width:
+        worst = max(range(len(kept)), key=lambda place: (kept[place][0], place))
+        del kept[worst]
+    joined: Line = []
+    for _, line in kept:
+        if joined:
+            joined.append((gap, "text"))
+        joined += line
+    return joined

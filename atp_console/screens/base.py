@@ -1,0 +1,336 @@
+"""What all full screens share: header with tabs, footer from the action table, repainting on a tick.
+
+A screen carries out an action by its method `do_<id>`; the app carries out the global ones. Nothing
+is painted when an event arrives, only in `paint`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from textual.app import ComposeResult
+from textual.message import Message
+from textual.screen import Screen
+from textual.widget import Widget
+from textual.widgets import Input
+
+from atp_console import format as fmt
+from atp_console.actions import BY_ID, Action, Scope, actions_of, is_typed
+from atp_console.desk import Desk
+from atp_console.paint import Line
+from atp_console.widgets.bars import Bar, hints_line, titled
+from atp_console.widgets.columns import name
+from atp_console.widgets.notice_box import NoticeBox
+from atp_console.widgets.pane import Pane
+from atp_console.widgets.table import Table
+from atp_console.widgets.text_view import TextView
+from atp_engine.client.errors import EngineError
+
+TABS = (("1", "Live", "live"), ("2", "Sessions", "sessions"), ("4", "Models", "models"))
+
+
+@dataclass
+class Go(Message):
+    """Asks the app for another screen: requests that match `query`, a request, or a deployment."""
+
+    tab: str
+    query: str = ""
+    id: str = ""
+
+
+class ConsoleScreen(Screen[None], inherit_bindings=False):
+    """Base of Live, Sessions, Models and Request."""
+
+    SCOPES: ClassVar[tuple[Scope, ...]] = ()
+    TAB: ClassVar[str] = ""
+    NAME: ClassVar[str] = ""
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-medium"), (130, "-wide")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-flat"), (22, "-short"), (30, "-tall")]  # noqa: RUF012
+    AUTO_FOCUS = ""
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__()
+        self.desk = desk
+
+    # --- what subclasses say
+
+    def compose_body(self) -> ComposeResult:
+        """The panes between header and footer."""
+        yield from ()
+
+    def crumbs(self) -> Line:
+        """What follows the screen's name in the header."""
+        return []
+
+    @property
+    def shown_name(self) -> str:
+        """The name in the header."""
+        return self.NAME
+
+    @property
+    def shown_tab(self) -> str:
+        """The tab that is marked as here."""
+        return self.TAB
+
+    def marks(self) -> Line:
+        """What stands at the right end of the header."""
+        return []
+
+    def paint_body(self, changed: frozenset[str], *, is_slow: bool) -> None:
+        """Repaints panes whose part of the state changed; `is_slow` is true twice a second."""
+
+    def home_pane(self) -> Pane | None:
+        """The pane that has the focus at first and gets it back."""
+        return None
+
+    def back(self) -> bool:
+        """Undoes one step inside the screen; False when there is none."""
+        return False
+
+    # --- frame
+
+    def compose(self) -> ComposeResult:
+        """Header, body, footer, and the box that tells of a lost engine."""
+        yield Bar(self.desk.look, self._header, id="header")
+        yield from self.compose_body()
+        yield Bar(self.desk.look, self._footer, id="footer")
+        yield NoticeBox(self.desk.look, lambda: self.desk.state.link, id="lost")
+
+    def on_mount(self) -> None:
+        """The home pane gets the focus."""
+        home = self.home_pane()
+        if home is not None:
+            home.focus()
+
+    def on_screen_resume(self) -> None:
+        """Everything is painted when the screen comes back."""
+        self.call_after_refresh(self.paint_all)
+
+    def paint_all(self) -> None:
+        """Paints the whole screen now."""
+        self.paint(frozenset(self.desk.state.version), is_slow=True)
+
+    def paint(self, changed: frozenset[str], *, is_slow: bool) -> None:
+        """Called by the app's tick."""
+        if not self.is_mounted:
+            return
+        self.paint_body(changed, is_slow=is_slow)
+        if is_slow or "link" in changed:
+            self.query_one("#lost", NoticeBox).update()
+            self.query_one("#header", Bar).repaint()
+            self.query_one("#footer", Bar).repaint()
+
+    def _header(self, width: int) -> list[Line]:
+        look, state = self.desk.look, self.desk.state
+        glyphs = look.glyphs
+        brand: Line = [("ATP ", "accent"), (self.shown_name, "strong")]
+        left: list[tuple[int, Line]] = [(0, brand + self.crumbs()), *self.vital_parts(width)]
+        tabs: list[tuple[int, Line]] = []
+        for key, title, tab in TABS:
+            is_here = tab == self.shown_tab
+            tabs.append((0, [(f"{key} {title}", "key")] if is_here else [(key, "text"), (f" {title}", "muted")]))
+        right: Line = [("read-only" if self.desk.is_readonly else "rw", "warn" if self.desk.is_readonly else "muted")]
+        right.append((f" {glyphs.dot} {self.desk.place}", "muted"))
+        if state.engine is not None and state.engine.config_problems:
+            tabs.append((1, [(f"{glyphs.bad} config file not applied", "bad")]))
+        return [titled(left, self.marks(), width, look), titled(tabs, right, width, look)]
+
+    def vital_parts(self, width: int) -> list[tuple[int, Line]]:
+        """The engine's vital signs, ranked for the room there is."""
+        look, engine = self.desk.look, self.desk.state.engine
+        glyphs = look.glyphs
+        if engine is None or self.desk.state.link is not None:
+            return [
+                (
+                    1,
+                    [
+                        (
+                            f"{glyphs.bad} engine away" if self.desk.state.link else f"{glyphs.connecting} connecting",
+                            "warn",
+                        )
+                    ],
+                )
+            ]
+        up = fmt.span(engine.uptime_s)
+        where = f"engine {name(engine.url.partition('//')[2])} " if width >= 110 else ""
+        spark = fmt.sparkline(list(self.desk.state.rates), 10, glyphs) if width >= 110 else ""
+        error_role = "bad" if engine.error_share >= 0.05 else "warn" if engine.error_share >= 0.01 else "text"
+        return [
+            (3, [(f"{glyphs.full_dot} ", "ok"), (f"{where}up {up}", "muted")]),
+            (
+                2,
+                [("rps ", "muted"), (f"{engine.requests_per_s:.1f}", "text"), (f" {spark}" if spark else "", "stream")],
+            ),
+            (1, [("in-flight ", "muted"), (str(engine.in_flight), "text")]),
+            (2, [("err ", "muted"), (fmt.share(engine.error_share), error_role)]),
+            (4, [("p95 ", "muted"), (fmt.duration(engine.p95_ms, glyphs), "text")]),
+            (2, [(f"{fmt.dollars(engine.cost_per_hour_nusd)}/h", "text")]),
+        ]
+
+    def _footer(self, width: int) -> list[Line]:
+        return [hints_line(self.live_actions(), width, self.desk.look)]
+
+    # --- actions
+
+    def live_actions(self) -> list[tuple[Action, list[str]]]:
+        """The actions that have a key here and now, each with its keys."""
+        found: dict[str, list[str]] = {}
+        is_typing = isinstance(self.focused, Input)
+        for key, active in self.active_bindings.items():
+            action_id = active.binding.id
+            if action_id in BY_ID and active.enabled and not (is_typing and is_typed(key)):
+                found.setdefault(action_id, []).append(key)
+        return [(BY_ID[action_id], keys) for action_id, keys in found.items()]
+
+    def available_actions(self) -> list[Action]:
+        """Every action that can be run here, with a key or without."""
+        return [one for one in actions_of((*self.SCOPES, Scope.GLOBAL)) if self.is_available(one)]
+
+    def is_available(self, action: Action) -> bool:
+        """False for actions that must not exist now."""
+        return not (action.is_mutating and self.desk.is_readonly)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Textual's question whether a binding is live."""
+        if action == "act" and parameters and str(parameters[0]) in BY_ID:
+            return self.is_available(BY_ID[str(parameters[0])])
+        return True
+
+    def action_act(self, id: str) -> None:
+        """Carries out an action of this screen."""
+        action = BY_ID[id]
+        if self.is_available(action):
+            getattr(self, action.method)()
+
+    def do_list_down(self) -> None:
+        """Next row or line."""
+        self._scrolled(1)
+
+    def do_list_up(self) -> None:
+        """Row or line before."""
+        self._scrolled(-1)
+
+    def do_list_page_down(self) -> None:
+        """Half a page on."""
+        self._scrolled(max(1, self._page() // 2))
+
+    def do_list_page_up(self) -> None:
+        """Half a page back."""
+        self._scrolled(-max(1, self._page() // 2))
+
+    def do_list_first(self) -> None:
+        """To the top."""
+        pane = self.active_list()
+        if pane is not None:
+            pane.go(0)
+
+    def do_list_last(self) -> None:
+        """To the bottom."""
+        pane = self.active_list()
+        if isinstance(pane, Table):
+            pane.go(len(pane.model) - 1)
+        elif pane is not None:
+            pane.go(pane.line_count)
+
+    def do_list_open(self) -> None:
+        """Opens the selected row."""
+
+    def active_list(self) -> Table[Any] | TextView | None:
+        """The list that keys move in: the focused one, else the home pane."""
+        for pane in (self.focused, self.home_pane()):
+            if isinstance(pane, (Table, TextView)):
+                return pane
+        return None
+
+    def _scrolled(self, steps: int) -> None:
+        pane = self.active_list()
+        if pane is not None:
+            pane.move(steps)
+
+    def _page(self) -> int:
+        pane = self.active_list()
+        return pane.page if pane is not None else 1
+
+    # --- zoom
+
+    def toggle_zoom(self) -> None:
+        """Gives the focused pane the whole body, or all panes their place again."""
+        if self.has_class("-zoom"):
+            self.end_zoom()
+            return
+        pane = self.focused if isinstance(self.focused, Pane) else self.home_pane()
+        if pane is None:
+            return
+        self.add_class("-zoom")
+        node: Widget | None = pane
+        while isinstance(node, Widget) and node is not self:
+            node.add_class("-zoomed")
+            node = node.parent if isinstance(node.parent, Widget) else None
+        self.call_after_refresh(self.paint_all)
+
+    def end_zoom(self) -> bool:
+        """All panes again; False when none was zoomed."""
+        if not self.has_class("-zoom"):
+            return False
+        self.remove_class("-zoom")
+        for node in self.query(".-zoomed"):
+            node.remove_class("-zoomed")
+        self.call_after_refresh(self.paint_all)
+        return True
+
+    # --- doing things
+
+    def tell(self, text: str, *, severity: str = "information") -> None:
+        """A short message in the corner; never markup."""
+        level = severity if severity in ("information", "warning", "error") else "information"
+        self.app.notify(text, severity=level, timeout=4, markup=False)  # type: ignore[arg-type]
+
+    def ask(self, work: Coroutine[Any, Any, None]) -> None:
+        """Runs a call to the engine beside the loop; its failure is told, never raised."""
+        self.run_worker(self._told(work), exclusive=False)
+
+    async def _told(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except EngineError as error:
+            self.tell(f"Not done: {error.message}", severity="error")
+
+    def copy(self, label: str, text: str) -> None:
+        """Puts text on the clipboard through the terminal (OSC 52); long text goes to a file instead."""
+        if len(text) > _CLIPBOARD_CAP:
+            self.save(f"atp-copy-{label}.txt", lambda: text)
+            return
+        self.app.copy_to_clipboard(text)
+        self.tell(f"Copied {label} ({len(text)} characters). No clipboard here? Copy again and choose f for a file.")
+
+    def save(self, file_name: str, make: Callable[[], str]) -> None:
+        """Writes a new private file into the output directory, off the loop, and says where it is."""
+        self.run_worker(self._saved(file_name, make), exclusive=False)
+
+    async def _saved(self, file_name: str, make: Callable[[], str]) -> None:
+        try:
+            path = await asyncio.to_thread(lambda: _write_new(self.desk.output_dir, file_name, make()))
+        except OSError as error:
+            self.tell(f"Not written: {error.strerror or error}", severity="error")
+        else:
+            self.tell(f"Written: {path}")
+
+
+_CLIPBOARD_CAP = 70_000
+
+
+def _write_new(folder: Path, file_name: str, text: str) -> Path:
+    """A file that did not exist before, readable by its owner only. Raises OSError."""
+    stem, dot, suffix = file_name.rpartition(".")
+    for number in range(1_000):
+        path = folder / (f"{stem}-{number}{dot}{suffix}" if number else file_name)
+        with contextlib.suppress(FileExistsError):
+            path.touch(mode=0o600, exist_ok=False)
+            path.write_text(text, encoding="utf-8")
+            return path
+    raise FileExistsError(f"too many files named {file_name}")

@@ -1,0 +1,183 @@
+"""Models: every deployment with health, circuit, speed and price, and what is known of the selected one."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual.containers import Container
+
+from atp_console import format as fmt
+from atp_console.actions import Scope, bindings_of
+from atp_console.desk import Desk
+from atp_console.look import Look
+from atp_console.paint import Line, cells, wrapped
+from atp_console.screens.base import ConsoleScreen, Go
+from atp_console.widgets.columns import DEPLOYMENT_COLUMNS, REQUEST_COLUMNS, name
+from atp_console.widgets.pane import Pane
+from atp_console.widgets.table import Column, Table
+from atp_engine.core.text import safe_text
+from atp_engine.core.views import DeploymentView, RequestView
+
+_LATEST = 100
+_ERROR_CAP = 300
+_TITLES = ("TIME", "SESSION", "ASKED → SERVED", "STATE", "TTFT", "TOTAL", "COST")
+_COLUMNS: tuple[Column[RequestView], ...] = tuple(one for one in REQUEST_COLUMNS if one.title in _TITLES)
+
+
+class ModelsScreen(ConsoleScreen):
+    """Screen 4."""
+
+    SCOPES = (Scope.LIST, Scope.MODELS)
+    TAB = "models"
+    NAME = "Models"
+    BINDINGS = bindings_of(Scope.LIST, Scope.MODELS)
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__(desk)
+        look = desk.look
+        self._fitted = 0
+        self.deployments = Table[DeploymentView](look, DEPLOYMENT_COLUMNS, lambda view: view.key, id="deployments")
+        self.deployments.heading_of = self._heading
+        self.deployments.empty_of = lambda: [[], [("No deployment is configured.", "muted")]]
+        self.deployment = DeploymentPane(look, id="deployment")
+        self.requests = Table[RequestView](look, _COLUMNS, lambda view: view.id, id="deployment-requests")
+        self.requests.heading_of = lambda: ([("Latest requests", "title")], [])
+        self.requests.empty_of = lambda: [[("None of the requests held here was served by it.", "muted")]]
+
+    def compose_body(self) -> ComposeResult:
+        """The list; below it the selected deployment and its latest requests."""
+        yield self.deployments
+        with Container(id="models-lower"):
+            yield self.deployment
+            yield self.requests
+
+    def home_pane(self) -> Pane:
+        """The list."""
+        return self.deployments
+
+    def paint_body(self, changed: frozenset[str], *, is_slow: bool) -> None:
+        """Twice a second."""
+        if not is_slow:
+            return
+        table = self.deployments
+        table.set_rows(list(self.desk.state.deployments.values()))
+        self._fit(len(table.model))
+        self._paint_selected()
+
+    def _fit(self, rows: int) -> None:
+        """The list is as high as its rows, up to half of the screen; the rest goes to the selected one."""
+        height = min(max(rows, 3) + 3, self.size.height // 2)
+        if self._fitted != height:
+            self._fitted = height
+            self.deployments.styles.height = height
+
+    def _paint_selected(self) -> None:
+        selected = self.deployments.selected
+        self.deployment.view = selected
+        self.deployment.repaint()
+        self.requests.set_rows(self.desk.state.served_by(selected.key, _LATEST) if selected else [])
+
+    def _heading(self) -> tuple[Line, Line]:
+        views = self.desk.state.deployments.values()
+        unpriced = sum(1 for one in views if one.input_usd is None or one.output_usd is None)
+        right: Line = (
+            [(f"{unpriced} without a price", "warn")] if unpriced else [("prices: $ per million tokens", "muted")]
+        )
+        return [("Deployments", "title"), (f" {len(views)}", "text")], right
+
+    def on_table_moved(self, event: Table.Moved) -> None:
+        """Another deployment."""
+        event.stop()
+        if self.is_mounted:
+            self._paint_selected()
+
+    def on_table_opened(self, event: Table.Opened) -> None:
+        """A double click opens as enter does."""
+        event.stop()
+        self.do_list_open()
+
+    def do_list_open(self) -> None:
+        """The deployment's requests in Live, or one of them."""
+        request = self.requests.selected
+        if self.focused is self.requests and request is not None:
+            self.post_message(Go("request", id=request.id))
+        else:
+            self.do_model_live()
+
+    def do_model_live(self) -> None:
+        """Its requests in Live."""
+        selected = self.deployments.selected
+        if selected is not None:
+            self.post_message(Go("live", query=f'model="{name(selected.key)}"'))
+
+    def back(self) -> bool:
+        """Ends zoom, returns to the list."""
+        if self.end_zoom():
+            return True
+        if self.focused is not self.deployments:
+            self.deployments.focus()
+            return True
+        return False
+
+
+class DeploymentPane(Pane):
+    """What is known of one deployment beyond its row."""
+
+    def __init__(self, look: Look, *, id: str | None = None) -> None:
+        super().__init__(look, id=id)
+        self.view: DeploymentView | None = None
+
+    def heading(self) -> tuple[Line, Line]:
+        """Its key."""
+        return [("Deployment", "title"), (f" {name(self.view.key)}" if self.view else "", "text")], []
+
+    def lines(self, width: int, height: int) -> list[Line]:
+        """Label and value per line."""
+        view = self.view
+        if view is None:
+            return []
+        glyphs = self.look.glyphs
+        dot = f" {glyphs.dot} "
+        circuit, circuit_role = fmt.circuit_mark(view, glyphs)
+        health, health_role = fmt.health_mark(view, glyphs)
+        context = f"{fmt.count(view.context_tokens)} tokens" if view.context_tokens else "context not known"
+        place = "on this machine" if view.is_local else "remote"
+        failed = f"{dot}{fmt.share(view.error_rate, glyphs)} failed" if view.error_rate is not None else ""
+        facts: list[tuple[str, Line]] = [
+            ("health", [(health, health_role), (dot, "muted"), (circuit, circuit_role)]),
+            ("model", [(name(view.model), "text"), (f"{dot}{name(view.provider)}{dot}{place}", "muted")]),
+            ("routes", [(", ".join(name(route) for route in view.routes) or glyphs.none, "text")]),
+            ("context", [(context, "text")]),
+            ("price", self._price(view)),
+            (
+                "speed",
+                [
+                    (f"p50 {fmt.duration(view.p50_ms, glyphs)}  p95 {fmt.duration(view.p95_ms, glyphs)}  ", "text"),
+                    *self._pace(view),
+                ],
+            ),
+            (
+                "load",
+                [(f"{view.in_flight} in flight{dot}{fmt.grouped(view.requests)} requests", "text"), (failed, "muted")],
+            ),
+        ]
+        lines: list[Line] = [[(f"{label:<9}", "muted"), *spans] for label, spans in facts]
+        if view.last_error:
+            pieces = wrapped(safe_text(view.last_error, limit=_ERROR_CAP), max(10, width - 9))
+            for place_of, piece in enumerate(pieces[:3]):
+                lines.append([(f"{'last err' if not place_of else '':<9}", "muted"), (piece, "bad")])
+        return lines
+
+    def _price(self, view: DeploymentView) -> Line:
+        source = safe_text(view.price_source, limit=60)
+        if view.input_usd is None or view.output_usd is None:
+            return [("no price is known: its cost shows as ?", "warn")]
+        return [
+            (f"${fmt.per_million(view.input_usd)} in  ${fmt.per_million(view.output_usd)} out", "text"),
+            (f" {self.look.glyphs.dot} {source}" if cells(source) else "", "muted"),
+        ]
+
+    def _pace(self, view: DeploymentView) -> Line:
+        glyphs = self.look.glyphs
+        return [
+            (f"ttft p95 {fmt.duration(view.ttft_p95_ms, glyphs)}  {fmt.speed(view.tokens_per_s, glyphs)} tok/s", "text")
+        ]

@@ -1,0 +1,278 @@
+"""One request: its attempts in time, why it went where it went, every figure, and what was said."""
+
+from __future__ import annotations
+
+import asyncio
+
+from textual.app import ComposeResult
+from textual.containers import Container
+
+from atp_console import bodies, copying
+from atp_console import format as fmt
+from atp_console.actions import Scope, bindings_of
+from atp_console.desk import Desk
+from atp_console.paint import Line
+from atp_console.screens.request_acts import RequestActs
+from atp_console.widgets.columns import name
+from atp_console.widgets.pane import Pane
+from atp_console.widgets.request_panes import CandidatesPane, NumbersPane, TimelinePane
+from atp_console.widgets.table import Table
+from atp_console.widgets.text_view import TextView
+from atp_engine.client.errors import EngineError, EngineRefused
+from atp_engine.core.text import safe_text
+from atp_engine.core.views import RequestDetail, RequestView
+
+_ASK_S = 1.0
+_IN_THREAD_CHARS = 50_000
+
+
+class RequestScreen(RequestActs):
+    """Opened over a list; `q` returns to it."""
+
+    SCOPES = (Scope.LIST, Scope.REQUEST)
+    NAME = "Request"
+    BINDINGS = bindings_of(Scope.LIST, Scope.REQUEST)
+
+    def __init__(self, desk: Desk, id: str, *, opened_from: str) -> None:
+        super().__init__(desk)
+        self.request_id = id
+        self.detail: RequestDetail | None = None
+        self.tab = "overview"
+        self._opened_from = opened_from
+        self._is_raw = False
+        self._missing = ""
+        self._is_asking = False
+        look = desk.look
+        self.timeline = TimelinePane(look, id="timeline")
+        self.candidates = CandidatesPane(look, id="candidates")
+        self.numbers = NumbersPane(look, id="numbers")
+        self.request_body = TextView(look, lambda: self._body_heading("Request"), id="request-body")
+        self.response_body = TextView(look, lambda: self._body_heading("Response"), id="response-body")
+        self._tabs: dict[str, Pane] = {
+            "overview": self.timeline,
+            "why": self.candidates,
+            "request": self.request_body,
+            "response": self.response_body,
+        }
+
+    def compose_body(self) -> ComposeResult:
+        """Three panes above, the two bodies below; narrow screens show one tab at a time."""
+        with Container(id="request-body-area"):
+            with Container(id="request-upper"):
+                yield self.timeline
+                yield self.candidates
+                yield self.numbers
+            with Container(id="request-lower"):
+                yield self.request_body
+                yield self.response_body
+
+    def on_mount(self) -> None:
+        """Asks for the request at once, and again while it is open."""
+        super().on_mount()
+        self.add_class("-tab-overview")
+        self.ask(self._load())
+        self.set_interval(_ASK_S, self._ask_again)
+
+    def home_pane(self) -> Pane:
+        """The pane of the tab."""
+        return self._tabs[self.tab]
+
+    def selected_request(self) -> RequestView | None:
+        """This one."""
+        held = self.desk.state.request(self.request_id)
+        return held or (self.detail.request if self.detail else None)
+
+    @property
+    def shown_name(self) -> str:
+        """The screen it was opened from."""
+        return self._opened_from.capitalize()
+
+    @property
+    def shown_tab(self) -> str:
+        """The screen it was opened from."""
+        return self._opened_from
+
+    # --- loading
+
+    def _ask_again(self) -> None:
+        is_open = self.detail is None or not self.detail.request.state.is_final
+        if self.app.screen is self and is_open and self.desk.state.is_connected and not self._missing:
+            self.ask(self._load())
+
+    async def _load(self) -> None:
+        if self._is_asking:
+            return
+        self._is_asking = True
+        asked_id = self.request_id
+        try:
+            detail = await self.desk.source.request(asked_id)
+        except EngineRefused as error:
+            self._missing = error.message
+        except EngineError:
+            return
+        else:
+            if asked_id == self.request_id:
+                await self._show(detail)
+        finally:
+            self._is_asking = False
+        self.paint_all()
+
+    async def _show(self, detail: RequestDetail) -> None:
+        before, self.detail = self.detail, detail
+        for view, now, then in (
+            (self.request_body, detail.request_body, before.request_body if before else None),
+            (self.response_body, detail.response_body, before.response_body if before else None),
+        ):
+            if before is None or now != then:
+                await self._show_body(view, now)
+
+    async def _show_body(self, view: TextView, body: str | None) -> None:
+        if not body:
+            view.set_lines([[(self._no_body(), "muted")]])
+            return
+        read = bodies.as_sent if self._is_raw else bodies.readable
+        lines = await asyncio.to_thread(read, body) if len(body) > _IN_THREAD_CHARS else read(body)
+        if self.is_mounted:
+            view.set_lines(lines)
+
+    def _no_body(self) -> str:
+        view = self.detail.request if self.detail else None
+        if view is not None and not view.state.is_final:
+            return "It is kept when the request is over."
+        return "No body was kept of this request."
+
+    # --- painting
+
+    def paint_body(self, changed: frozenset[str], *, is_slow: bool) -> None:
+        """Twice a second; an open request's clock runs."""
+        if not is_slow:
+            return
+        for pane in (self.timeline, self.candidates, self.numbers):
+            pane.detail, pane.now = self.detail, self.desk.now()
+            pane.repaint()
+
+    def crumbs(self) -> Line:
+        """Where one is."""
+        crumb = f" {self.desk.look.glyphs.crumb} "
+        detail = self.detail
+        if detail is None:
+            return [(crumb, "muted"), (self._missing or name(self.request_id), "bad" if self._missing else "muted")]
+        session = name(detail.request.session_id)
+        line: Line = [(crumb, "muted"), (session or name(detail.request.id), "text")]
+        line.append((f"{crumb}request {detail.position} of {detail.session_requests}", "muted"))
+        return line
+
+    def vital_parts(self, width: int) -> list[tuple[int, Line]]:
+        """The request's own vital signs instead of the engine's."""
+        view = self.selected_request()
+        if view is None:
+            return []
+        glyphs = self.desk.look.glyphs
+        mark, role = fmt.state_mark(view, glyphs)
+        cost = fmt.cost(view.cost_nusd, view.price_state, glyphs, is_exact=True)
+        parts: list[tuple[int, Line]] = [
+            (0, [(mark, role)]),
+            (1, [(fmt.duration(view.duration_ms, glyphs), "text")]),
+            (2, [(cost, "text")]),
+        ]
+        if view.tries > 1:
+            parts.append((2, [(f"{glyphs.tries} {view.tries} attempts", "warn")]))
+        return parts
+
+    def marks(self) -> Line:
+        """The neighbours in the session."""
+        detail = self.detail
+        older = "text" if detail and detail.previous_id else "muted"
+        newer = "text" if detail and detail.next_id else "muted"
+        return [("[", "key"), (" prev  ", older), ("]", "key"), (" next", newer)]
+
+    def _body_heading(self, title: str) -> tuple[Line, Line]:
+        view = self.selected_request()
+        dialect = f" {name(view.dialect)}" if view is not None else ""
+        left: Line = [(title, "title"), (dialect, "muted")]
+        return left, [("as sent" if self._is_raw else "as text", "muted")]
+
+    # --- actions
+
+    def do_tab_overview(self) -> None:
+        """Timeline, why and numbers."""
+        self._turn("overview")
+
+    def do_tab_why(self) -> None:
+        """Every candidate."""
+        self._turn("why")
+
+    def do_tab_request(self) -> None:
+        """What was sent."""
+        self._turn("request")
+
+    def do_tab_response(self) -> None:
+        """What came."""
+        self._turn("response")
+
+    def _turn(self, tab: str) -> None:
+        self.end_zoom()
+        for other in self._tabs:
+            self.set_class(other == tab, f"-tab-{other}")
+        self.tab = tab
+        self.call_after_refresh(self._after_turn)
+
+    def _after_turn(self) -> None:
+        self.home_pane().focus()
+        self.paint_all()
+
+    def do_request_older(self) -> None:
+        """The session's request before this one."""
+        self._step(self.detail.previous_id if self.detail else "", "It is the session's first request.")
+
+    def do_request_newer(self) -> None:
+        """The session's request after this one."""
+        self._step(self.detail.next_id if self.detail else "", "It is the session's latest request.")
+
+    def _step(self, id: str, at_the_end: str) -> None:
+        if not id:
+            self.tell(at_the_end)
+            return
+        self.request_id, self._missing = id, ""
+        self.ask(self._load())
+
+    def do_body_form(self) -> None:
+        """Readable or as sent."""
+        self._is_raw = not self._is_raw
+        self.ask(self._reread())
+
+    async def _reread(self) -> None:
+        if self.detail is not None:
+            await self._show_body(self.request_body, self.detail.request_body)
+            await self._show_body(self.response_body, self.detail.response_body)
+
+    def do_list_open(self) -> None:
+        """Gives the focused pane the whole body."""
+        self.toggle_zoom()
+
+    def on_table_opened(self, event: Table.Opened) -> None:
+        """No table here."""
+        event.stop()
+
+    def do_request_copy(self) -> None:
+        """Copy menu."""
+        self.copy_request()
+
+    def do_request_export(self) -> None:
+        """Everything into a file."""
+        detail = self.detail
+        if detail is not None:
+            self.save(f"atp-{safe_text(detail.request.id, limit=60)}.json", lambda: copying.as_json(detail))
+
+    def do_request_cancel(self) -> None:
+        """Ends it after a question."""
+        self.cancel_request()
+
+    def back(self) -> bool:
+        """Ends zoom, then leaves a tab, then the screen."""
+        if self.end_zoom():
+            return True
+        if self.tab != "overview":
+            self._turn("overview")
+            return True
+        return False

@@ -1,0 +1,141 @@
+"""A framed rectangle that paints itself line by line and repaints only the lines that changed.
+
+Subclasses say what is in it (`heading`, `lines`); screens call `repaint` on their tick. Wide screens
+draw a box around it, narrow ones a rule above it.
+"""
+
+from __future__ import annotations
+
+from textual.geometry import Region
+from textual.strip import Strip
+from textual.widget import Widget
+
+from atp_console.look import Look
+from atp_console.paint import Line, cells, clipped, strip_of, width_of
+from atp_console.theme import Palette
+
+BOX_FROM_WIDTH = 100
+
+
+class Pane(Widget, can_focus=True):
+    """Base of all panes."""
+
+    is_framed = True
+
+    def __init__(self, look: Look, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.look = look
+        self._strips: list[Strip] = []
+        self._painted_with: Palette | None = None
+
+    # --- what subclasses say
+
+    def heading(self) -> tuple[Line, Line]:
+        """Left and right part of the title line."""
+        return [], []
+
+    def lines(self, width: int, height: int) -> list[Line]:
+        """The content; lines beyond `height` are not shown."""
+        return []
+
+    # --- geometry
+
+    @property
+    def is_boxed(self) -> bool:
+        """A box around, or only a rule above."""
+        return self.is_framed and self.is_attached and self.screen.size.width >= BOX_FROM_WIDTH
+
+    @property
+    def inner_width(self) -> int:
+        """Cells of a content line, its padding included."""
+        return max(0, self.size.width - (2 if self.is_boxed else 0))
+
+    @property
+    def inner_height(self) -> int:
+        """Content lines."""
+        frame = 2 if self.is_boxed else 1 if self.is_framed else 0
+        return max(0, self.size.height - frame)
+
+    # --- painting
+
+    def repaint(self) -> None:
+        """Builds every line anew and refreshes those that differ."""
+        if not self.is_attached or not self.display or not self.size:
+            return
+        if self._painted_with is not self.look.palette:
+            self._painted_with = self.look.palette
+            self._strips = []
+        fresh = self._framed(self.content_strips(self.inner_width, self.inner_height))
+        old, self._strips = self._strips, fresh
+        if len(old) != len(fresh):
+            self.refresh()
+            return
+        width = self.size.width
+        changed = [
+            Region(0, y, width, 1)
+            for y, (one, other) in enumerate(zip(old, fresh, strict=True))
+            if one is not other and one != other
+        ]
+        if changed:
+            self.refresh(*changed)
+
+    def content_strips(self, width: int, height: int) -> list[Strip]:
+        """The content as strips of `width` cells; by default `lines` with one cell of padding."""
+        inner = max(0, width - 2)
+        palette = self.look.palette
+        mark = self.look.glyphs.cut
+        return [
+            strip_of([(" ", "text"), *clipped(line, inner, mark)], width, palette)
+            for line in self.lines(inner, height)[:height]
+        ]
+
+    def render_line(self, y: int) -> Strip:
+        """One line for Textual."""
+        if not self._strips:
+            self._strips = self._framed(self.content_strips(self.inner_width, self.inner_height))
+        if y < len(self._strips):
+            return self._strips[y]
+        return strip_of([], self.size.width, self.look.palette)
+
+    def _framed(self, content: list[Strip]) -> list[Strip]:
+        width, height, palette = self.size.width, self.inner_height, self.look.palette
+        blank = strip_of([], self.inner_width, palette)
+        content = [*content[:height], *[blank] * (height - len(content))]
+        if not self.is_framed:
+            return content
+        left, right = self.heading()
+        if not self.is_boxed:
+            return [strip_of(self._title_line(left, right, width, "", ""), width, palette), *content]
+        role = "rule_on" if self.has_focus else "rule"
+        corner_tl, line, corner_tr, side, corner_bl, corner_br = tuple(self.look.glyphs.box)
+        edge = strip_of([(side, role)], 1, palette)
+        top = strip_of(self._title_line(left, right, width, corner_tl, corner_tr), width, palette)
+        bottom = strip_of([(corner_bl + line * (width - 2) + corner_br, role)], width, palette)
+        return [top, *(Strip.join([edge, strip, edge]) for strip in content), bottom]
+
+    def _title_line(self, left: Line, right: Line, width: int, start: str, end: str) -> Line:
+        role = "rule_on" if self.has_focus else "rule"
+        dash = self.look.glyphs.box[1]
+        right = [(" ", "text"), *right, (" ", "text")] if right else []
+        room = width - cells(start) - cells(end) - 2 - width_of(right)
+        left = clipped(left, max(room - 3, 0), self.look.glyphs.cut) if left else []
+        left = [(" ", "text"), *left, (" ", "text")] if left else []
+        fill = max(0, room - width_of(left))
+        return [(start + dash, role), *left, (dash * fill, role), *right, (dash + end, role)]
+
+    # --- Textual's events
+
+    def on_resize(self) -> None:
+        """Another size: nothing painted is of use."""
+        self._strips = []
+        self.repaint()
+
+    def on_focus(self) -> None:
+        """The frame shows the focus."""
+        self._strips = []
+        self.repaint()
+
+    def on_blur(self) -> None:
+        """The frame shows that it has none."""
+        self._strips = []
+        self.repaint()
