@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import math
-import tempfile
 from pathlib import Path
 
 import msgspec
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from atp_engine.core.types import AttemptRecord, PriceState, RequestState, RouteDecision
@@ -49,55 +48,61 @@ async def test_a_record_without_decision_or_attempts_comes_back(requests: Reques
     assert await requests.get("req_1") == record
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(
-    drawn=st.lists(
-        st.tuples(
-            record_strategies.views(),
-            st.lists(record_strategies.attempts(), max_size=3),
-            st.none() | record_strategies.decisions(),
-            st.lists(st.text(max_size=20), max_size=3),
-            st.text(max_size=10),
-        ),
-        min_size=1,
-        max_size=8,
-    )
+Drawn = tuple[RequestView, list[AttemptRecord], RouteDecision | None, list[str], str]
+
+drawn_records = st.lists(
+    st.tuples(
+        record_strategies.views(),
+        st.lists(record_strategies.attempts(), max_size=3),
+        st.none() | record_strategies.decisions(),
+        st.lists(st.text(max_size=20), max_size=3),
+        st.text(max_size=10),
+    ),
+    min_size=1,
+    max_size=8,
 )
-def test_whatever_is_stored_is_read_back_equal(
-    drawn: list[tuple[RequestView, list[AttemptRecord], RouteDecision | None, list[str], str]],
-) -> None:
-    made = [
-        RequestRecord(
-            view=msgspec.structs.replace(view, id=name),
-            key_id=key_id,
-            config_version=7,
-            decision=decision,
-            attempts=tuple(
-                msgspec.structs.replace(attempt, number=number + 1) for number, attempt in enumerate(attempts)
-            ),
-            dropped_fields=tuple(dropped),
-            position=number,
-        )
-        for number, (name, (view, attempts, decision, dropped, key_id)) in enumerate(
-            zip(ids(len(drawn)), drawn, strict=True)
-        )
-    ]
-    asyncio.run(_round_trip(made))
 
 
-async def _round_trip(made: list[RequestRecord]) -> None:
-    with tempfile.TemporaryDirectory() as directory:
-        database = Database.open(Path(directory) / "atp.db", SystemClock(), summarise_every=3)
+def test_whatever_is_stored_is_read_back_equal(tmp_path: Path) -> None:
+    made_so_far = 0
+
+    @settings(max_examples=60, deadline=None, database=None)
+    @given(drawn=drawn_records)
+    def check(drawn: list[Drawn]) -> None:
+        nonlocal made_so_far
+        made = [_record(name, drew) for name, drew in zip(ids(len(drawn), made_so_far), drawn, strict=True)]
+        made_so_far += len(made)
+        runner.run(_round_trip(requests, made))
+
+    with asyncio.Runner() as runner:
+        database = Database.open(tmp_path / "atp.db", SystemClock(), summarise_every=50)
         try:
             requests = RequestRepository(database)
-            await add_all(requests, made)
-            for record in made:
-                assert await requests.get(record.view.id) == record
-            listed = await requests.page(limit=100)
-            assert list(listed.requests) == [record.view for record in reversed(made)]
+            check()
         finally:
-            await database.aclose()
-    assert database.dropped == 0
+            runner.run(database.aclose())
+        assert database.dropped == 0
+
+
+def _record(name: str, drew: Drawn) -> RequestRecord:
+    view, attempts, decision, dropped_fields, key_id = drew
+    return RequestRecord(
+        view=msgspec.structs.replace(view, id=name),
+        key_id=key_id,
+        config_version=7,
+        decision=decision,
+        attempts=tuple(msgspec.structs.replace(attempt, number=place) for place, attempt in enumerate(attempts, 1)),
+        dropped_fields=tuple(dropped_fields),
+        position=3,
+    )
+
+
+async def _round_trip(requests: RequestRepository, made: list[RequestRecord]) -> None:
+    await add_all(requests, made)
+    for record in made:
+        assert await requests.get(record.view.id) == record
+    listed = await requests.page(limit=len(made))
+    assert list(listed.requests) == [record.view for record in reversed(made)]
 
 
 async def test_text_that_utf8_cannot_hold_is_mended_not_lost(requests: RequestRepository) -> None:

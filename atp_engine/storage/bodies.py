@@ -1,0 +1,234 @@
+"""Request and response bodies on disk: compressed, capped in bytes and age, never in traffic's way.
+
+The recorder puts bodies that are redacted already, the observatory gets them. `put` only queues for the
+store's thread, and skips, counted, what is over the configured rate or finds the queue full. A store
+that cannot be used says so by `state` and loses bodies, nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import sqlite3
+import threading
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from atp_engine.core.errors import StorageError
+from atp_engine.core.ports import Clock
+from atp_engine.storage.body_shelf import FAILURES, BodyShelf
+from atp_engine.storage.opening import is_damage
+
+_log = logging.getLogger(__name__)
+
+Kind = Literal["request", "response"]
+Bodies = tuple[bytes | None, bytes | None]
+
+_BATCH = 64
+_QUEUED_BODIES = 4_096
+_QUEUED_BYTES = 64 * 1024 * 1024
+_EXPIRE_S = 60.0
+
+
+class _Put(msgspec.Struct, eq=False):
+    key: str
+    body: bytes
+
+
+class _Get(msgspec.Struct, eq=False):
+    request_id: str
+    waiter: asyncio.Future[Bodies]
+
+
+class BodyStore:
+    """The bodies in one directory."""
+
+    def __init__(self, directory: Path, clock: Clock, *, max_bytes: int, ttl_s: float, bodies_per_s: float) -> None:
+        """Starts the thread, which makes and opens the directory."""
+        self.skipped = 0
+        """Bodies not taken: over the rate, or the queue was full."""
+        self.lost = 0
+        """Bodies taken that could not be written."""
+        self.quarantined: Path | None = None
+        """Where a damaged store was moved, once the thread has met it."""
+        self._directory = directory
+        self._clock = clock
+        self._max_bytes = max_bytes
+        self._ttl_s = ttl_s
+        self._rate = bodies_per_s
+        self._tokens = max(1.0, bodies_per_s)
+        self._filled_at = clock.monotonic()
+        self._last_id = ""
+        self._is_last_taken = False
+        self._jobs: queue.SimpleQueue[_Put | _Get | None] = queue.SimpleQueue()
+        self._bytes_in = 0
+        self._bytes_out = 0
+        self._trouble = ""
+        self._is_shrinking = False
+        self._expired_at = self._filled_at
+        self._is_closed = False
+        self._thread = threading.Thread(target=self._run, name="atp-bodies", daemon=True)
+        self._thread.start()
+
+    def configure(self, *, max_bytes: int, ttl_s: float, bodies_per_s: float) -> None:
+        """Takes changed settings; a smaller cap is reached with the next bodies."""
+        self._max_bytes = max_bytes
+        self._ttl_s = ttl_s
+        self._rate = bodies_per_s
+
+    def put(self, request_id: str, kind: Kind, body: bytes) -> bool:
+        """Queues a body; False when it is skipped. Never blocks.
+
+        The rate counts requests: the second body of a request follows its first when it comes next.
+        """
+        is_full = self._jobs.qsize() >= _QUEUED_BODIES or self._bytes_in - self._bytes_out + len(body) > _QUEUED_BYTES
+        if self._is_closed or is_full or not self._is_within_rate(request_id):
+            self.skipped += 1
+            return False
+        self._bytes_in += len(body)
+        self._jobs.put(_Put(f"{request_id}/{kind}", body))
+        return True
+
+    def has_room(self) -> bool:
+        """A request that began now would have its bodies taken; a guess that saves copying them for nothing."""
+        if self._is_closed:
+            return False
+        return self._tokens + (self._clock.monotonic() - self._filled_at) * self._rate >= 1.0
+
+    async def get(self, request_id: str) -> Bodies:
+        """The request's body and the response's, each None when it is not kept.
+
+        Sees everything put before. Raises StorageError when the store is closed or cannot be read.
+        """
+        if self._is_closed:
+            raise StorageError("the body store is closed")
+        waiter: asyncio.Future[Bodies] = asyncio.get_running_loop().create_future()
+        self._jobs.put(_Get(request_id, waiter))
+        return await waiter
+
+    def state(self) -> str:
+        """`ok`, or `degraded: ` and why, for people."""
+        return f"degraded: bodies are not kept, {self._trouble}" if self._trouble else "ok"
+
+    async def aclose(self) -> None:
+        """Writes what is queued and closes the store."""
+        if not self._is_closed:
+            self._is_closed = True
+            self._jobs.put(None)
+        await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
+
+    def _is_within_rate(self, request_id: str) -> bool:
+        if request_id != self._last_id:
+            now = self._clock.monotonic()
+            self._tokens = min(max(1.0, self._rate), self._tokens + (now - self._filled_at) * self._rate)
+            self._filled_at = now
+            self._last_id = request_id
+            self._is_last_taken = self._tokens >= 1.0
+            if self._is_last_taken:
+                self._tokens -= 1.0
+        return self._is_last_taken
+
+    def _run(self) -> None:
+        """The thread. Each step is a boundary of its own: what fails costs bodies, never the thread."""
+        shelf = self._open()
+        while True:
+            jobs = self._take()
+            puts = [job for job in jobs if isinstance(job, _Put)]
+            if puts:
+                self._write(shelf, puts)
+            for job in jobs:
+                if isinstance(job, _Get):
+                    _answer(job.waiter, self._find(shelf, job.request_id))
+            if shelf is not None:
+                self._tidy(shelf, bool(puts))
+            if None in jobs:
+                break
+        if shelf is not None:
+            shelf.close()
+
+    def _open(self) -> BodyShelf | None:
+        try:
+            shelf = BodyShelf(self._directory)
+        except Exception as error:
+            self._note(error, None)
+            return None
+        self.quarantined = shelf.quarantined
+        if shelf.quarantined is not None:
+            _log.error("the body store was damaged and is set aside at %s", shelf.quarantined)
+        return shelf
+
+    def _take(self) -> list[_Put | _Get | None]:
+        """Waits for jobs, a minute at most, and takes what is there."""
+        jobs: list[_Put | _Get | None] = []
+        try:
+            jobs.append(self._jobs.get(timeout=0.0 if self._is_shrinking else _EXPIRE_S))
+            while len(jobs) < _BATCH:
+                jobs.append(self._jobs.get_nowait())
+        except queue.Empty:
+            pass
+        return jobs
+
+    def _write(self, shelf: BodyShelf | None, puts: list[_Put]) -> None:
+        try:
+            if shelf is None:
+                self.lost += len(puts)
+                return
+            shelf.write([(put.key, put.body) for put in puts], self._ttl_s)
+            self._trouble = ""
+        except Exception as error:
+            self.lost += len(puts)
+            self._note(error, shelf)
+        finally:
+            self._bytes_out += sum([len(put.body) for put in puts])
+
+    def _find(self, shelf: BodyShelf | None, request_id: str) -> Bodies | StorageError:
+        if shelf is None:
+            return None, None
+        try:
+            return shelf.read(f"{request_id}/request"), shelf.read(f"{request_id}/response")
+        except Exception as error:
+            self._note(error, shelf)
+            failed = StorageError(f"the body store cannot be read: {error}")
+            failed.__cause__ = error
+            return failed
+
+    def _tidy(self, shelf: BodyShelf, has_grown: bool) -> None:
+        try:
+            self._is_shrinking = (self._is_shrinking or has_grown) and shelf.shrink(self._max_bytes)
+            now = self._clock.monotonic()
+            if now - self._expired_at >= _EXPIRE_S:
+                self._expired_at = now
+                shelf.expire()
+        except Exception as error:
+            self._is_shrinking = False
+            self._note(error, shelf)
+
+    def _note(self, error: Exception, shelf: BodyShelf | None) -> None:
+        """Keeps the reason for `state`; a store that turns out damaged is set aside at once."""
+        if not self._trouble:
+            _log.error("the body store failed: %s", error, exc_info=not isinstance(error, FAILURES))
+        self._trouble = str(error) or type(error).__name__
+        if shelf is not None and isinstance(error, sqlite3.Error) and is_damage(error):
+            try:
+                shelf.renew()
+                self.quarantined = shelf.quarantined
+            except Exception as failed:
+                _log.error("the damaged body store could not be set aside: %s", failed)
+
+
+def _answer(waiter: asyncio.Future[Bodies], found: Bodies | StorageError) -> None:
+    def settle() -> None:
+        if waiter.done():
+            return
+        if isinstance(found, StorageError):
+            waiter.set_exception(found)
+        else:
+            waiter.set_result(found)
+
+    try:
+        waiter.get_loop().call_soon_threadsafe(settle)
+    except RuntimeError:  # the loop is closed, nobody waits any more
+        _log.debug("who asked for a body went with the loop")

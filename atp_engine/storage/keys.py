@@ -1,0 +1,80 @@
+"""Client keys in the database: only their hash, and what is needed to show and to limit them.
+
+`services/keys` holds them in memory. Every change is on the disk, together with its audit entry,
+before it is acknowledged.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+import msgspec
+
+from atp_engine.core.types import QoS
+from atp_engine.storage.audit import AuditEntry, append
+from atp_engine.storage.batch import Write
+from atp_engine.storage.database import Database
+
+_ADD = """
+    INSERT INTO keys(id, digest, name, project, qos, requests_per_minute, prefix, last_four, created_at, expires_at,
+        revoked_at)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+_ALL = """
+    SELECT id, digest, name, project, qos, requests_per_minute, prefix, last_four, created_at, expires_at, revoked_at
+    FROM keys ORDER BY created_at, id
+"""
+
+
+class StoredKey(msgspec.Struct, frozen=True):
+    """A client key without its secret."""
+
+    id: str
+    digest: bytes
+    """SHA-256 of the secret."""
+    name: str
+    project: str
+    qos: QoS
+    requests_per_minute: int
+    """0 means no limit."""
+    prefix: str
+    """The secret's first characters, to recognise it by."""
+    last_four: str
+    created_at: float
+    expires_at: float | None
+    revoked_at: float | None
+
+
+class KeyRepository:
+    """Adds, revokes and lists keys."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def all(self) -> tuple[StoredKey, ...]:
+        """Every key ever made, the oldest first."""
+        return await self._database.read(lambda connection: tuple([_key(row) for row in connection.execute(_ALL)]))
+
+    async def add(self, key: StoredKey, entry: AuditEntry) -> None:
+        """Stores a new key. Raises StorageError when it is not on the disk, or exists."""
+
+        def insert(connection: sqlite3.Connection) -> None:
+            values = msgspec.structs.astuple(key)
+            connection.execute(_ADD, (*values[:4], key.qos.value, *values[5:]))
+            append(connection, entry)
+
+        await self._database.commit(Write(action=insert, is_synced=True))
+
+    async def revoke(self, id: str, at: float, entry: AuditEntry) -> None:
+        """Marks a key as revoked. Raises StorageError when that is not on the disk."""
+
+        def update(connection: sqlite3.Connection) -> None:
+            connection.execute("UPDATE keys SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL", (at, id))
+            append(connection, entry)
+
+        await self._database.commit(Write(action=update, is_kept=True, is_synced=True))
+
+
+def _key(row: tuple[Any, ...]) -> StoredKey:
+    return StoredKey(*row[:4], QoS(row[4]), *row[5:])  # type: ignore[call-arg]
