@@ -8,6 +8,8 @@ import { RequestTable } from "./requests.js";
 
 const PAGE = 200;
 const REFRESH_MS = 15_000;
+const RETRY_MS = 1500;
+const EARLY_EVENTS = 4000;
 
 const table = new RequestTable(byId("requests"));
 const sessions = new SessionPanel(filterBy);
@@ -42,14 +44,14 @@ async function load() {
     take(held.filter((event) => event.seq > seq));
     document.body.dataset.ready = "yes";
     summarise();
-  } catch (error) {
-    showFilterError(error.message);
+  } catch {
+    setTimeout(load, RETRY_MS); // Half an engine: the stream is open, the snapshot failed.
   }
 }
 
 function take(events) {
   if (seq === null) {
-    early.push(...events);
+    early = [...early, ...events].slice(-EARLY_EVENTS);
     return;
   }
   const changed = [];

@@ -4,7 +4,7 @@ import { el, setAttr, setText } from "./dom.js";
 import { NONE, clock, cost, isOpen, pace, span, stateOf, tokens } from "./format.js";
 
 const MOST_ROWS = 250;
-const CALM_LIMIT = 12;
+const CALM_LIMIT = 3; // More at once would only flicker.
 
 /** Rows of requests in order of arrival; `upsert` and `remove` touch only what changed. */
 export class RequestTable {
