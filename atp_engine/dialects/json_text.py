@@ -1,8 +1,8 @@
 """JSON as bytes: typed decoding that survives lone surrogates and hostile nesting.
 
 Every reader of the room decodes through here. `\\ud83c` alone is legal JSON which some vendors and
-clients send (an emoji cut in two); the decoder refuses it, so it is replaced by U+FFFD *for reading*
-only - what is forwarded stays as it came.
+clients send (an emoji cut in two). The decoder refuses it, so it is read as U+FFFD; a stream's bytes
+are still handed on as they came, a request goes up repaired.
 """
 
 from __future__ import annotations

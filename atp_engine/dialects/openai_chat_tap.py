@@ -10,6 +10,7 @@ import msgspec
 
 from atp_engine.core.errors import BadUpstreamReply, StreamBroken
 from atp_engine.core.types import Dialect, RequestFacts
+from atp_engine.dialects import json_text
 from atp_engine.dialects.bridge import Reply, StreamTap
 from atp_engine.dialects.event_tap import EventTap
 from atp_engine.dialects.faults import fault_from_event
@@ -165,7 +166,7 @@ class _Tap(EventTap):
         if self.usage is not None or not self._facts.wants_usage:
             return b""
         self.usage = self._estimated()
-        chunk = _FIELDS.decode(self._newest) if self._newest else {}
+        chunk = json_text.decode(_FIELDS, self._newest) if self._newest else {}
         chunk["choices"] = msgspec.Raw(b"[]")
         chunk["usage"] = msgspec.Raw(msgspec.json.encode(usage_fields(self.usage)))
         return frame(msgspec.json.encode(chunk))

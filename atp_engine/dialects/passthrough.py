@@ -6,9 +6,9 @@ from typing import Protocol
 
 import msgspec
 
-from atp_engine.core.errors import InvalidRequest
 from atp_engine.core.types import RequestFacts
 from atp_engine.dialects.bridge import Reply, StreamTap, UpstreamBody
+from atp_engine.dialects.reading import decode_body
 
 _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -40,10 +40,7 @@ class Passthrough:
 
         Always encoded anew: of a key that is there twice only the value that was checked goes up.
         """
-        try:
-            fields = _FIELDS.decode(body)
-        except (ValueError, RecursionError):
-            raise InvalidRequest("The body is not a JSON object.") from None
+        fields = decode_body(_FIELDS, body)
         fields["model"] = msgspec.Raw(msgspec.json.encode(model))
         self._wire.adjust(fields, facts)
         return UpstreamBody(msgspec.json.encode(fields))

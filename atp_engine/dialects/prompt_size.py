@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from atp_engine.dialects import json_text
 from atp_engine.dialects.estimate import IMAGE_TOKENS, estimate_tokens
 
 IMAGE_TYPES = frozenset({"image_url", "image", "input_image"})
@@ -43,7 +44,7 @@ def prompt_size(body: bytes, has_media: bool, bytes_per_token: float) -> tuple[i
     if not has_media:
         return len(body), estimate_tokens(len(body), bytes_per_token)
     images = file_bytes = media_bytes = 0
-    for message in _CONVERSATION.decode(body).messages:
+    for message in json_text.decode(_CONVERSATION, body).messages:
         for kind, size in _media(message.content, 1):
             media_bytes += size
             if kind in IMAGE_TYPES:
