@@ -20,6 +20,7 @@ _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
 _HEADER_VALUE = re.compile(r"[\x20-\x7e]{0,4096}")
 _OURS = ("host", "content-length", "transfer-encoding", "connection", "accept-encoding", "te", "upgrade", "trailer")
 _SECRET_HEADERS = ("authorization", "x-api-key", "api-key", "x-goog-api-key", "proxy-authorization", "cookie")
+_WITHOUT_ADDRESS = ("custom", "azure_openai")
 _SIMULATED_ONLY = ("profiles", "seed")
 
 Tree = Mapping[str, Any]
@@ -73,10 +74,10 @@ def _check_provider(name: str, provider: Tree, complaints: Complaints, kinds: Co
         complaints.add(path, "a provider's name may not hold /", "clients ask for provider/model", at_key=True)
     kind = provider.get("kind")
     if isinstance(kind, str) and kinds is not None and kind not in kinds:
-        hint = near(kind, sorted(kinds)) or "use `custom` with a base_url for any compatible server"
+        hint = near(kind, sorted(kinds)) or f"known kinds: {', '.join(sorted(kinds))}"
         complaints.add((*path, "kind"), f'there is no provider kind "{shown(kind)}"', hint)
-    if kind == "custom" and "base_url" not in provider:
-        complaints.add(path, "a custom provider needs a base_url", at_key=True)
+    if kind in _WITHOUT_ADDRESS and "base_url" not in provider:
+        complaints.add(path, f"a provider of kind {kind} needs a base_url", at_key=True)
     if isinstance(kind, str) and kind != "simulated":
         for key in _SIMULATED_ONLY:
             if key in provider:

@@ -29,6 +29,8 @@ from atp_engine.config.first_run import (
 )
 from atp_engine.config.load import Environment, environment, load, parse
 from atp_engine.config.probe import MAX_ANSWER_BYTES, ask_for_models, read_models
+from atp_engine.providers.registry import vendor
+from atp_engine.providers.simulated_models import BUILT_IN
 
 OLLAMA = LOCAL_SERVERS[0]
 Answerer = Callable[[socket.socket], None]
@@ -106,6 +108,18 @@ def test_simulated_answers_never_stand_behind_a_real_provider() -> None:
     for route in ("auto", "fast", "best"):
         assert not set(config.routes[route].deployments) & set(SIMULATED_MODELS)
     assert config.routes["demo"].deployments == ("sim-balanced", "sim-fast")
+
+
+def test_what_is_looked_for_is_known_to_the_registry() -> None:
+    for known in VENDORS:
+        row = vendor(known.kind)
+        assert row is not None
+        assert row.key_env in known.variables
+    for server in LOCAL_SERVERS:
+        row = vendor(server.kind)
+        assert row is not None
+        assert row.base_url == f"http://127.0.0.1:{server.port}/v1"
+    assert set(SIMULATED_MODELS) <= BUILT_IN.keys()
 
 
 names = st.from_regex(r"[A-Za-z0-9._:/@+-]{1,128}", fullmatch=True) | st.sampled_from(

@@ -12,8 +12,8 @@ from pydantic import BaseModel
 from atp_engine.config.first_run import Detection, render
 from atp_engine.config.load import load, parse
 from atp_engine.config.models import Config, RouteConfig, WeightedTarget
-from tests.support.full_sample import full_sample
 from atp_engine.config.schema import schema, schema_text
+from tests.support.full_sample import full_sample
 
 SAMPLES = Path(__file__).parents[3] / "sample_config"
 KINDS = frozenset(["simulated", "anthropic", "ollama", "lmstudio", "llamacpp", "vllm"])
