@@ -1,0 +1,270 @@
+"""A vendor behind its registry row: our calls as its HTTP requests, its failures as our error classes.
+
+`services/assembly` makes one per `[providers]` table; `services/attempt` opens calls on it. Whatever
+does not change from call to call is rendered once. Nothing of a client's request goes up except what
+`forwardable` lets through.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from urllib.parse import urlsplit
+
+import msgspec
+
+from atp_engine.config.models import ProviderConfig
+from atp_engine.core.errors import (
+    BadUpstreamReply,
+    ConfigError,
+    ConfigProblem,
+    UpstreamAuthFailed,
+    UpstreamError,
+    UpstreamRateLimited,
+    UpstreamTimeout,
+)
+from atp_engine.core.types import Dialect
+from atp_engine.dialects.faults import fault_from_reply
+from atp_engine.providers.provider import ProviderCall
+from atp_engine.providers.registry import Auth, Vendor
+from atp_engine.providers.retry_after import retry_after_s, stated_wait_s
+from atp_engine.providers.transport import Origin, Transport, UpstreamRequest, UpstreamResponse
+
+ANTHROPIC_VERSION = b"2023-06-01"
+"""Sent when the client names none; platform.claude.com/docs/en/api/versioning, November 2026."""
+USER_AGENT = f"atp-console/{version('atp-console')}"
+MAX_MODELS = 1_000
+
+_COMMON = frozenset({b"accept", b"idempotency-key", b"traceparent", b"tracestate"})
+_ALLOWED = {
+    Dialect.OPENAI_CHAT: _COMMON | {b"openai-beta"},
+    Dialect.ANTHROPIC: _COMMON | {b"anthropic-beta", b"anthropic-version"},
+}
+_SDK_PREFIX = b"x-stainless-"
+_SDK_HEADER = re.compile(rb"x-stainless-[a-z0-9-]{1,40}")
+_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]{0,4096}")
+_MAX_FORWARDED = 32
+_QUERY = re.compile(rb"(?:^|&)(beta=[a-z0-9_.-]{1,32})(?:&|$)")
+"""The one query parameter that a vendor of ours knows (Anthropic's `?beta=true`)."""
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_MODELS_S = 10.0
+_MODELS_CAP_BYTES = 4 * 1024 * 1024
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class _Model(msgspec.Struct):
+    id: str = ""
+
+
+class _ModelList(msgspec.Struct):
+    data: list[_Model]
+
+
+_MODEL_LIST = msgspec.json.Decoder(_ModelList)
+_FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def forwardable(dialect: Dialect, headers: Headers) -> tuple[tuple[bytes, bytes], ...]:
+    """The client's headers that a vendor of this dialect may see; names are in lower case.
+
+    An allow-list: credentials, cookies, addresses and hop-by-hop headers never pass. Values that could
+    end a line are left out, as is everything beyond 32 headers.
+    """
+    allowed = _ALLOWED[dialect]
+    passed = [
+        (name, value)
+        for name, value in headers
+        if (name in allowed or (name.startswith(_SDK_PREFIX) and _SDK_HEADER.fullmatch(name)))
+        and _VALUE.fullmatch(value)
+    ]
+    return tuple(passed[:_MAX_FORWARDED])
+
+
+class HttpProvider:
+    """Implements `Provider` over HTTP. The transport is shared and closed by its owner."""
+
+    def __init__(
+        self,
+        name: str,
+        row: Vendor,
+        config: ProviderConfig,
+        api_key: str | None,
+        transport: Transport,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """`api_key` is None when there is none or its reference could not be resolved; `now` is UTC epoch
+        seconds. Raises ConfigError for what cannot be sent: no address, a credential with line breaks."""
+        self.name = name
+        self._row = row
+        self._dialect = Dialect(config.dialect) if config.dialect else row.dialect
+        self._transport = transport
+        self._now = now
+        self._is_key_missing = config.api_key is not None and api_key is None
+        self._origin, root = _place(name, row, config)
+        is_default_path = self._dialect is row.dialect
+        self._target = (root + (row.chat_path if is_default_path else _chat_path(self._dialect))).encode("ascii")
+        self._models_target = (root + row.models_path).encode("ascii") if row.models_path else b""
+        self._own_names = frozenset(own.lower().encode("latin-1") for own in config.headers)
+        self._block = _header_block(name, _auth(row, self._dialect), config, api_key)
+        needs_version = self._dialect is Dialect.ANTHROPIC and b"anthropic-version" not in self._own_names
+        self._version_line = b"anthropic-version: " + ANTHROPIC_VERSION + b"\r\n" if needs_version else b""
+
+    async def open(self, call: ProviderCall) -> UpstreamResponse:
+        """Sends the call; see `Provider.open`. Raises UpstreamAuthFailed when the configured credential
+        could not be resolved; errors name provider and deployment."""
+        target = self._target
+        if call.query and (beta := _QUERY.search(call.query)):
+            target += b"?" + beta[1]
+        body = call.body
+        if self._row.refused_fields or self._row.renamed_fields:
+            body = _fitted(body, self._row)
+        request = UpstreamRequest(
+            self._origin,
+            b"POST",
+            target,
+            self._headers(call.forward_headers),
+            body,
+            call.connect_s,
+            call.deadline_at,
+            call.deadline_limit,
+        )
+        try:
+            if self._is_key_missing:
+                raise UpstreamAuthFailed("The provider's API key is not available.")
+            return await self._transport.open(request)
+        except UpstreamError as error:
+            error.provider = self.name
+            error.deployment = call.deployment.key
+            raise
+
+    def classify(self, status: int, headers: Headers, body: bytes) -> UpstreamError:
+        """The error class of an answer that is not 200; see `Provider.classify`."""
+        error = fault_from_reply(self._dialect, status, body)
+        error.provider = self.name
+        read_wait = retry_after_s if isinstance(error, UpstreamRateLimited) else stated_wait_s
+        wait_s = read_wait(headers, self._now())
+        if wait_s is not None:
+            error.retry_after_s = wait_s
+        return error
+
+    async def models(self) -> list[str]:
+        """The names in the vendor's free model list, at most 1000; empty when it has none.
+
+        Takes at most 10 s. Raises like `open`, and the class of an answer that is not 200.
+        """
+        if not self._models_target:
+            return []
+        request = UpstreamRequest(
+            self._origin, b"GET", self._models_target, self._headers(()), b"", _MODELS_S, 0.0, "total"
+        )
+        try:
+            async with asyncio.timeout(_MODELS_S):
+                response = await self._transport.open(request)
+                try:
+                    body = await response.read_all(_MODELS_CAP_BYTES)
+                finally:
+                    response.close()
+        except TimeoutError as error:
+            raise UpstreamTimeout("the provider's model list took too long", limit="total") from error
+        if response.status != 200:
+            raise self.classify(response.status, response.headers, body)
+        try:
+            listed = _MODEL_LIST.decode(body)
+        except (ValueError, RecursionError) as error:
+            raise BadUpstreamReply("the provider's model list is not one") from error
+        return [model.id for model in listed.data[:MAX_MODELS] if 0 < len(model.id) <= 256]
+
+    async def aclose(self) -> None:
+        """Nothing to release: the transport belongs to whoever made it."""
+
+    def _headers(self, forwarded: tuple[tuple[bytes, bytes], ...]) -> bytes:
+        """Our block, then the client's; what the config sets is not the client's to change."""
+        lines = [self._block]
+        version_line = self._version_line
+        for name, value in forwarded:
+            if name in self._own_names:
+                continue
+            if name == b"anthropic-version":
+                version_line = b""
+            lines.append(name + b": " + value + b"\r\n")
+        lines.append(version_line)
+        return b"".join(lines)
+
+
+def _place(name: str, row: Vendor, config: ProviderConfig) -> tuple[Origin, str]:
+    """Where to connect, and the path before every endpoint. A base_url without a path gets the row's."""
+    url = config.base_url or row.base_url
+    if not url:
+        raise _problem(name, "base_url", f"a provider of kind {row.kind} needs a base_url")
+    try:
+        parts = urlsplit(url)
+        path = parts.path.rstrip("/")
+        if not path and row.base_url:
+            path = urlsplit(row.base_url).path.rstrip("/")
+        host, port = parts.hostname or "", parts.port
+        path.encode("ascii")
+    except ValueError as error:
+        raise _problem(name, "base_url", "is not a URL with a valid host, port and path") from error
+    if not host or parts.scheme not in ("http", "https"):
+        raise _problem(name, "base_url", "is not an http or https URL with a host")
+    origin = Origin(
+        scheme=parts.scheme,
+        host=host,
+        port=port or (443 if parts.scheme == "https" else 80),
+        ca_file=config.ca_file or "",
+        max_connections=config.max_connections,
+    )
+    return origin, path
+
+
+def _chat_path(dialect: Dialect) -> str:
+    return "/messages" if dialect is Dialect.ANTHROPIC else "/chat/completions"
+
+
+def _auth(row: Vendor, dialect: Dialect) -> Auth:
+    """The row's way, or the dialect's own where the config chose another dialect."""
+    if dialect is row.dialect:
+        return row.auth
+    return Auth.X_API_KEY if dialect is Dialect.ANTHROPIC else Auth.BEARER
+
+
+def _header_block(name: str, auth: Auth, config: ProviderConfig, api_key: str | None) -> bytes:
+    """The header lines that every call to this provider has."""
+    pairs = {"content-type": "application/json", "user-agent": USER_AGENT}
+    pairs.update((own.lower(), value) for own, value in config.headers.items())
+    for own, value in config.headers.items():
+        if not _HEADER_NAME.fullmatch(own) or not _HEADER_VALUE.fullmatch(value):
+            raise _problem(name, "headers", "names and values of headers are printable and on one line")
+    if api_key:
+        if not _HEADER_VALUE.fullmatch(api_key):
+            raise _problem(name, "api_key", "the credential holds characters that cannot be sent, such as a line break")
+        pairs["authorization" if auth is Auth.BEARER else auth.value] = (
+            f"Bearer {api_key}" if auth is Auth.BEARER else api_key
+        )
+    return "".join(f"{own}: {value}\r\n" for own, value in pairs.items()).encode("latin-1")
+
+
+def _fitted(body: bytes, row: Vendor) -> bytes:
+    """The body without what the vendor refuses; unreadable bodies go as they are, for it to judge."""
+    try:
+        fields = _FIELDS.decode(body)
+    except (ValueError, RecursionError):
+        return body
+    if not any(name in fields for name in (*row.refused_fields, *(ours for ours, _ in row.renamed_fields))):
+        return body
+    for name in row.refused_fields:
+        fields.pop(name, None)
+    for ours, its in row.renamed_fields:
+        value = fields.pop(ours, None)
+        if value is not None:
+            fields.setdefault(its, value)
+    return msgspec.json.encode(fields)
+
+
+def _problem(name: str, key: str, message: str) -> ConfigError:
+    return ConfigError([ConfigProblem("", 0, 0, f"providers.{name}.{key}", message)])
