@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 HEADER_CAP_BYTES = 65_536
 HELD_CAP_BYTES = 262_144
 _JOINED_CAP_BYTES = 65_536
+_MANY_PIECES = 64
 _FRAMING = frozenset({b"content-length", b"transfer-encoding", b"content-encoding", b"keep-alive"})
 
 
@@ -264,6 +265,8 @@ class Connection(asyncio.Protocol):
                     return
             else:
                 self._overhead_bytes = 1
+                if len(response.pieces) > _MANY_PIECES:  # small pieces weigh more than their bytes
+                    response.pieces = [b"".join(response.pieces)]
                 if arrived > HELD_CAP_BYTES and not self.is_paused:
                     self._pause()
         response.wake()

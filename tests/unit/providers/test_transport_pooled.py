@@ -191,20 +191,26 @@ async def test_what_arrived_before_the_break_is_given_first(pooled: PooledTransp
             await response.read()
 
 
-async def test_no_more_than_half_a_megabyte_is_held_for_a_reader_that_stops(pooled: PooledTransport) -> None:
+@pytest.mark.parametrize("is_tls", [False, True])
+@pytest.mark.parametrize("piece", [b"x" * 200_000, chunk(b"xy") * 20_000], ids=["large", "small"])
+async def test_no_more_than_half_a_megabyte_is_held_for_a_reader_that_stops(
+    pooled: PooledTransport, authority: Authority, is_tls: bool, piece: bytes
+) -> None:
     async def script(wire: Wire, _: SeenRequest) -> None:
         await wire.send(head(200, "transfer-encoding: chunked"))
         while not wire.has_left.is_set():
-            await wire.send(chunk(b"x" * 200_000))
+            await wire.send(piece if piece.startswith(b"2") else chunk(piece))
 
-    async with Upstream(script) as upstream:
+    tls = authority.server if is_tls else None
+    async with Upstream(script, tls=tls, ca_file=authority.ca_file) as upstream:
         response = await pooled.open(call(upstream.origin()))
         wire = upstream.connections[0]
         sent = -1
         while sent != wire.sent_bytes:
             sent = wire.sent_bytes
             await asyncio.sleep(0.05)
-        assert 262_144 <= response.held_bytes <= 262_144 + 262_144
+        assert 262_144 <= response.held_bytes <= 2 * 262_144
+        assert len(response.pieces) <= 65
         response.close()
         await upstream.until(lambda it: it.open_count == 0)
         assert response.held_bytes == 0
