@@ -79,24 +79,22 @@ class BodyStore:
         self._ttl_s = ttl_s
         self._rate = bodies_per_s
 
+    def has_room(self) -> bool:
+        """A request that began now would have its bodies taken; a guess that saves copying them for nothing."""
+        self._refill()
+        return self._tokens >= 1.0 and not self._is_closed and not self._is_full(0)
+
     def put(self, request_id: str, kind: Kind, body: bytes) -> bool:
         """Queues a body; False when it is skipped. Never blocks.
 
         The rate counts requests: the second body of a request follows its first when it comes next.
         """
-        is_full = self._jobs.qsize() >= _QUEUED_BODIES or self._bytes_in - self._bytes_out + len(body) > _QUEUED_BYTES
-        if self._is_closed or is_full or not self._is_within_rate(request_id):
+        if self._is_closed or self._is_full(len(body)) or not self._is_within_rate(request_id):
             self.skipped += 1
             return False
         self._bytes_in += len(body)
         self._jobs.put(_Put(f"{request_id}/{kind}", body))
         return True
-
-    def has_room(self) -> bool:
-        """A request that began now would have its bodies taken; a guess that saves copying them for nothing."""
-        if self._is_closed:
-            return False
-        return self._tokens + (self._clock.monotonic() - self._filled_at) * self._rate >= 1.0
 
     async def get(self, request_id: str) -> Bodies:
         """The request's body and the response's, each None when it is not kept.
@@ -120,11 +118,17 @@ class BodyStore:
             self._jobs.put(None)
         await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
 
+    def _is_full(self, size: int) -> bool:
+        return self._jobs.qsize() >= _QUEUED_BODIES or self._bytes_in - self._bytes_out + size > _QUEUED_BYTES
+
+    def _refill(self) -> None:
+        now = self._clock.monotonic()
+        self._tokens = min(max(1.0, self._rate), self._tokens + (now - self._filled_at) * self._rate)
+        self._filled_at = now
+
     def _is_within_rate(self, request_id: str) -> bool:
         if request_id != self._last_id:
-            now = self._clock.monotonic()
-            self._tokens = min(max(1.0, self._rate), self._tokens + (now - self._filled_at) * self._rate)
-            self._filled_at = now
+            self._refill()
             self._last_id = request_id
             self._is_last_taken = self._tokens >= 1.0
             if self._is_last_taken:

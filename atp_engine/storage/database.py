@@ -85,6 +85,11 @@ class Database:
             release_lock(opened.lock)
             raise StorageError(f"cannot use the database {path}: {error}") from error
 
+    @property
+    def sqlite_version(self) -> str:
+        """Version of the SQLite library in this process."""
+        return sqlite3.sqlite_version
+
     def submit(self, write: Write) -> bool:
         """Queues a write that nobody waits for; committed within about 50 ms. False when dropped."""
         return self._writer.add(write)

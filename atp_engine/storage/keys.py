@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from atp_engine.core.types import QoS
-from atp_engine.storage.audit import AuditEntry, append
+from atp_engine.storage.audit import AuditEntry, AuditLog, append
 from atp_engine.storage.batch import Write
 from atp_engine.storage.database import Database
 
@@ -51,6 +51,8 @@ class KeyRepository:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.audit = AuditLog(database)
+        """The log that key events go to."""
 
     async def all(self) -> tuple[StoredKey, ...]:
         """Every key ever made, the oldest first."""
