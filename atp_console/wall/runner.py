@@ -1,0 +1,170 @@
+"""Runs cases against a gateway: many at once, each with its own callers, then judged.
+
+`command` gives it a target and the upstream's socket; tests give it gateways that lie. It knows nothing
+of how the gateway was started.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from atp_console.wall.caller import Ask, Target, call
+from atp_console.wall.judge import SLACK_S, Evidence, judge, speaker_of
+from atp_console.wall.scenario import Case
+from atp_console.wall.seen import Seen
+from atp_console.wall.upstream import UPSTREAM_KEY, CaseLog, Scene, WallUpstream
+
+AT_ONCE = 48
+_HANG_SLACK_S = 5.0
+_AFTERMATH_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Wall:
+    """What is run, against whom, and how fast."""
+
+    cases: Sequence[Case]
+    target: Target
+    factor: float = 1.0
+    """Every wait and limit is divided by it."""
+    model_template: str = "{case}"
+    """The model that is asked for: `{case}`, `{scenario}` and `{variant}` are filled in."""
+    is_own: bool = False
+    slack_s: float = SLACK_S
+
+    def model(self, case: Case) -> str:
+        """The model's name of a case."""
+        return self.model_template.format(case=case.id, scenario=case.scenario.name, variant=case.variant.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A case, run and judged."""
+
+    case: Case
+    complaints: tuple[str, ...]
+    saw: str
+    seconds: float
+
+    @property
+    def has_passed(self) -> bool:
+        """Nothing to complain about."""
+        return not self.complaints
+
+
+def scenes(cases: Sequence[Case]) -> dict[tuple[str, str], Scene]:
+    """How the upstream behaves, by case and role."""
+    return {(case.id, role): scene for case in cases for role, scene in case.scenario.scenes()}
+
+
+async def run_wall(
+    wall: Wall, listener: socket.socket, on_result: Callable[[Result], None] = lambda _: None
+) -> list[Result]:
+    """Runs every case and returns the results in the order of the cases; `listener` is the upstream's."""
+    places = asyncio.Semaphore(AT_ONCE)
+    async with WallUpstream(scenes(wall.cases), 1.0 / wall.factor, listener) as upstream:
+
+        async def one(case: Case) -> Result:
+            async with places:
+                result = await run_case(case, wall, upstream)
+            on_result(result)
+            return result
+
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(case), name=f"wall-{case.id}") for case in wall.cases]
+        return [task.result() for task in tasks]
+
+
+async def run_case(case: Case, wall: Wall, upstream: WallUpstream) -> Result:
+    """Makes the calls of a case, waits until the upstream's side is over, and judges."""
+    started = time.monotonic()
+    pace = 1.0 / wall.factor
+    series = case.scenario.series
+    ask = _ask(case, wall)
+    running: list[asyncio.Task[tuple[float, Seen]]] = []
+    for number in range(series.count):
+        await asyncio.sleep(max(0.0, started + number * series.every_s * pace - time.monotonic()))
+        running += [asyncio.create_task(_timed(wall.target, ask)) for _ in range(series.burst)]
+        if number + 1 == series.count:
+            break
+    calls = [await task for task in running]
+    log = upstream.log(case.id)
+    await _until_over(log, case.scenario.must.closes_within_s + wall.slack_s)
+    evidence = Evidence(
+        case=case,
+        seen=tuple(seen for _, seen in calls),
+        started_at=tuple(at for at, _ in calls),
+        calls=tuple(log.calls),
+        pace=pace,
+        secrets=_secrets(upstream, wall.target),
+        is_own=wall.is_own,
+        slack_s=wall.slack_s,
+    )
+    return Result(case, tuple(judge(evidence)), summary(evidence), time.monotonic() - started)
+
+
+def summary(evidence: Evidence) -> str:
+    """What was seen, in one line."""
+    outcomes = [_outcome(evidence, seen) for seen in evidence.seen]
+    told = ", ".join(f"{outcomes.count(one)} x {one}" if len(outcomes) > 1 else one for one in dict.fromkeys(outcomes))
+    calls = "+".join(str(len(evidence.by(role))) for role, _ in evidence.case.scenario.scenes())
+    return f"{told}; upstream calls {calls}"
+
+
+def _outcome(evidence: Evidence, seen: Seen) -> str:
+    call_seen = speaker_of(evidence, seen)
+    by = f" by {call_seen.role}" if call_seen is not None else ""
+    if seen.outcome == "answer":
+        return f"answer{by}"
+    told = f" {seen.error.code or seen.error.type}" if seen.error is not None else ""
+    status = f" {seen.status}" if seen.outcome == "error" else ""
+    count = f" after {len(seen.text.split())} tokens{by}" if seen.is_stream and seen.text else ""
+    return f"{seen.outcome}{status}{told}{count}"
+
+
+def _ask(case: Case, wall: Wall) -> Ask:
+    scenario, variant = case.scenario, case.variant
+    return Ask(
+        dialect=variant.caller,
+        is_stream=variant.is_stream,
+        model=wall.model(case),
+        limit_s=scenario.longest_s / wall.factor + _HANG_SLACK_S,
+        prompt_bytes=scenario.prompt_bytes,
+        leave_after_s=scenario.leave_after_s,
+        is_leaving_unanswered=scenario.is_leaving_unanswered,
+        is_reading=scenario.is_reading,
+    )
+
+
+async def _timed(target: Target, ask: Ask) -> tuple[float, Seen]:
+    started = time.monotonic()
+    return started, await call(target, ask)
+
+
+async def _until_over(log: CaseLog, within_s: float) -> None:
+    """Waits until no call of the case is being answered, and a moment for calls that should not come."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(within_s):
+            while any(one.is_open for one in log.calls):
+                log.changed.clear()
+                await log.changed.wait()
+    await asyncio.sleep(_AFTERMATH_S)
+
+
+def _secrets(upstream: WallUpstream, target: Target) -> tuple[bytes, ...]:
+    """What must not reach a caller: the upstream's address and key, the caller's own key, stacks."""
+    own_key = (target.key.encode(),) if len(target.key) > 8 else ()
+    return (
+        f"127.0.0.1:{upstream.port}".encode(),
+        UPSTREAM_KEY.encode(),
+        *own_key,
+        b"Traceback",
+        b'File "',
+        b"/internal",
+        b"x-wall-vendor",
+    )

@@ -1,0 +1,100 @@
+"""One call of a gateway while the wall's upstream answers it: what is logged of it, and the hand that
+plays the steps of a script.
+
+`upstream` makes both, `steps` play on a `Turn`, `judge` reads the `Call`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Protocol
+
+from atp_console.wall.voices import Speaker, Voice
+from atp_console.wall.wire import Wire
+
+
+@dataclass(slots=True)
+class Call:
+    """One call of a gateway as the upstream saw it: the line of the log."""
+
+    case: str
+    role: str
+    number: int
+    """1-based, per case and role."""
+    connection: int
+    arrived_at: float
+    """Monotonic."""
+    model: str
+    is_stream: bool
+    last_role: str
+    """Role of the last message: an assistant's is a prefill."""
+    wire: Wire
+    first_byte: int
+    """What the connection had sent before."""
+    text: str = ""
+    """Content sent so far."""
+    prompt_tokens: int = 0
+    has_stopped: bool = False
+    """A finish reason, or a whole answer, was sent."""
+    is_refusal: bool = False
+    """An error was sent."""
+    ended_at: float | None = None
+    """The script came to its end by itself."""
+    left_at: float | None = None
+    """The gateway closed the connection before the script's end."""
+
+    @property
+    def is_open(self) -> bool:
+        """The script is still being played."""
+        return self.ended_at is None and self.left_at is None
+
+    @property
+    def sent_bytes(self) -> int:
+        """Bytes of this answer."""
+        return self.wire.sent_bytes - self.first_byte
+
+
+@dataclass(slots=True)
+class Turn:
+    """One call being answered."""
+
+    call: Call
+    wire: Wire
+    voice: Voice
+    speaker: Speaker
+    pace: float
+    """Seconds per second of the full-time wall."""
+    canary: str
+    """What every error message carries and no caller may see."""
+    framing: str = "chunked"
+    is_dripping: bool = False
+    tokens: int = 0
+
+    async def send(self, data: bytes) -> None:
+        """Raw bytes onto the wire."""
+        if not self.is_dripping:
+            await self.wire.send(data)
+            return
+        for place in range(len(data)):
+            await self.wire.send(data[place : place + 1])
+            await asyncio.sleep(0)
+
+    async def body(self, data: bytes) -> None:
+        """Bytes of the body, in the framing that the head announced."""
+        await self.send(b"%x\r\n%b\r\n" % (len(data), data) if self.framing == "chunked" else data)
+
+    async def wait(self, seconds: float) -> None:
+        """Waits, shortened by the pace."""
+        await self.wire.wait(seconds * self.pace)
+
+
+class Step(Protocol):
+    """One thing to do."""
+
+    async def play(self, turn: Turn) -> None:
+        """Does it. Raises WireClosed when the gateway has left."""
+        ...
+
+
+Script = tuple[Step, ...]
