@@ -238,6 +238,9 @@ class _Decoder:
         except ValueError:
             self.error = BadUpstreamReply("The provider's stream holds an event that is not one of Anthropic's.")
             return []
+        if not self._has_started and change.type.startswith("content_block"):
+            self.error = BadUpstreamReply("The provider's stream holds content before its message began.")
+            return []
         match change.type:
             case "content_block_delta":
                 return self._delta(change.index, change.delta or Delta())

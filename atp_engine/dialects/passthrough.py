@@ -40,7 +40,10 @@ class Passthrough:
 
         Always encoded anew: of a key that is there twice only the value that was checked goes up.
         """
-        fields = decode_body(_FIELDS, body)
+        try:
+            fields = _FIELDS.decode(body)  # its UTF-8 was checked when the facts were read
+        except (ValueError, RecursionError):
+            fields = decode_body(_FIELDS, body)
         fields["model"] = msgspec.Raw(msgspec.json.encode(model))
         self._wire.adjust(fields, facts)
         return UpstreamBody(msgspec.json.encode(fields))

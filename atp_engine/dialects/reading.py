@@ -79,13 +79,11 @@ def text_start(content: Content, limit: int) -> bytes:
         return b""
     if not isinstance(content, str):
         content = "\n".join([_text(part.text) for part in content if part.type == "text"])
-    if len(content) > limit:
-        content = content[:limit] + content[-limit:]
-    encoded = content.encode("utf-8", "replace")
-    if len(encoded) <= limit:
-        return encoded
     half = limit // 2
-    return encoded[:half] + encoded[-half:]
+    if len(content) > limit:
+        content = content[:half] + content[-half:]
+    encoded = content.encode("utf-8", "replace")
+    return encoded if len(encoded) <= limit else encoded[:half] + encoded[-half:]
 
 
 def _text(raw: msgspec.Raw) -> str:
