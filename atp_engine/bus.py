@@ -75,16 +75,19 @@ class EventBus:
         """True while somebody listens: work that only feeds faces can be skipped otherwise."""
         return bool(self._subscriptions)
 
-    def publish(self, make: Callable[[int], AnyEvent]) -> None:
-        """Builds the event with its number and offers it to everybody.
-
-        Without listeners nothing is built: the number rises and the history is void, so that a
-        listener who comes back later is told to read the snapshot.
-        """
+    def skip(self) -> None:
+        """Passes over an event that nobody would hear: the number rises and the history is void, so that a
+        listener who comes back later is told to read the snapshot."""
         self._seq += 1
-        if not self._subscriptions:
+        if self._history:
             self._history.clear()
+
+    def publish(self, make: Callable[[int], AnyEvent]) -> None:
+        """Builds the event with its number and offers it to everybody; without listeners it is skipped."""
+        if not self._subscriptions:
+            self.skip()
             return
+        self._seq += 1
         event = make(self._seq)
         self._history.append(event)
         for subscription in self._subscriptions:

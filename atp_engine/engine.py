@@ -117,10 +117,17 @@ class Engine:
         self._runtime = RuntimeRef(self._assembly.build(config, 1, secrets))
         self._secret_problems = tuple(str(problem) for problem in problems)
         self._repository = RequestRepository(self._database)
-        self._bodies = BodyStore(self._paths.bodies_dir, config.storage, config.cache, clock)
+        self._bodies = BodyStore(
+            self._paths.bodies_dir,
+            clock,
+            max_bytes=config.cache.max_body_store_bytes,
+            ttl_s=config.storage.body_ttl_h * 3600.0,
+            bodies_per_s=config.storage.bodies_per_s,
+        )
         self._sessions = Sessions(config.sessions, clock, self.bus, SessionRepository(self._database))
-        self._keys = Keys(KeyRepository(self._database), clock)
-        self._admin = AdminAuth(clock)
+        keys = KeyRepository(self._database)
+        self._keys = Keys(keys, clock)
+        self._admin = AdminAuth(clock, keys.audit)
         self._health = HealthBook(self._rng)
         self._live = LiveRequests(self.bus, clock)
         self._live.remember(list(reversed(self._repository.recent(500))))
@@ -132,7 +139,7 @@ class Engine:
         clock = self._clock
         self._captures = Captures(self._bodies, loaded.config.storage)
         self._recorder = Recorder(clock, self._live, self._sessions, self._repository, self._captures, self._meters)
-        self._recorder.apply(loaded.config.storage)
+        self._recorder.apply(loaded.config)
         attempts = Attempts(clock, self._rng, Router(), self._health, self._live, asyncio.sleep)
         self._completions = Completions(self._runtime, self._sessions, self._door, attempts, self._recorder)
         self._deployments = Deployments(self._runtime, self._health, clock, self.bus)
@@ -176,7 +183,7 @@ class Engine:
             config=lambda: self._runtime.current.config,
             port=self.port,
             probes={"database": self._probe_database, "config": self._probe_config, "providers": self._probe_providers},
-            facts={"sqlite_version": sqlite3_version()},
+            facts={"sqlite_version": self._database.sqlite_version},
             metrics_text=self._metrics_text,
             try_model=Trial(self._completions, self._runtime, self._new_id).run,
             clock=self._clock,
@@ -227,7 +234,8 @@ class Engine:
         before = self._runtime.current.config.server
         self._runtime.current = runtime
         self._door.apply(config.limits)
-        self._recorder.apply(config.storage)
+        self._recorder.apply(config)
+        self._sessions.apply(config.sessions)
         self._health.carry_over(runtime.table)
         said = [str(problem) for problem in problems]
         if (config.server.host, config.server.port) != (before.host, before.port):
@@ -257,6 +265,7 @@ class Engine:
 
     async def _open(self) -> None:
         await self._keys.load()
+        await self._sessions.load()
         self._admin.add(ensure_token(self._paths.admin_token, "atp_admin_"))
         self._client_key = ensure_token(self._paths.client_key, "atp_key_")
         await self._keys.ensure_first_key(self._client_key)
@@ -338,7 +347,7 @@ class Engine:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._sessions.aclose()
         await self._assembly.aclose()
-        await asyncio.to_thread(self._bodies.close)
+        await self._bodies.aclose()
         await self._database.aclose()
         for path in (self._paths.endpoint_file, self._paths.socket):
             with contextlib.suppress(FileNotFoundError):

@@ -14,13 +14,10 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 class SystemClock:
     """The wall clock and the monotonic clock of this machine."""
 
-    def now(self) -> float:
-        """UTC epoch seconds."""
-        return time.time()
-
-    def monotonic(self) -> float:
-        """Seconds since some fixed instant."""
-        return time.monotonic()
+    now = staticmethod(time.time)
+    """UTC epoch seconds."""
+    monotonic = staticmethod(time.monotonic)
+    """Seconds since some fixed instant."""
 
 
 class RequestIds:

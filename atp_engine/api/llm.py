@@ -13,9 +13,10 @@ from collections.abc import Callable
 from starlette.types import Receive, Scope, Send
 
 from atp_engine.api.errors import render, stream_error_event
-from atp_engine.api.server import DISCONNECT
+from atp_engine.api.server import DISCONNECT, EXCHANGE, Exchange
 from atp_engine.core.errors import ATPError, InvalidRequest, PayloadTooLarge
 from atp_engine.core.ports import NewId
+from atp_engine.core.text import safe_text
 from atp_engine.core.types import Dialect, PriceState
 from atp_engine.services.attempt import RawCall
 from atp_engine.services.completions import Completions
@@ -23,24 +24,24 @@ from atp_engine.services.keys import Keys
 from atp_engine.services.live import LiveRequest
 
 _log = logging.getLogger("atp_engine.llm")
-_JSON = (b"content-type", b"application/json")
-_STREAM = ((b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"))
+_OK_JSON = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
+_OK_STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\n"
 
 
-class AsgiSink:
-    """The client's side of one call, over ASGI messages; keeps a capped copy of what it sent."""
+class ClientSink:
+    """The client's side of one call; keeps a capped copy of what it sent."""
 
-    __slots__ = ("_send", "is_open", "live")
+    __slots__ = ("_exchange", "is_open", "live")
 
-    def __init__(self, send: Send) -> None:
-        self._send = send
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
         self.is_open = False
         self.live: LiveRequest | None = None
 
     async def open(self, live: LiveRequest, first: bytes) -> None:
         """Sends 200, the stream's headers and its first events."""
         self.is_open = True
-        await self._send({"type": "http.response.start", "status": 200, "headers": [*_STREAM, *answer_headers(live)]})
+        self._exchange.begin(_OK_STREAM + answer_head(live))
         await self.write(first)
 
     async def write(self, events: bytes) -> None:
@@ -48,18 +49,22 @@ class AsgiSink:
         live = self.live
         if live is not None and live.capture is not None:
             live.capture.add(events)
-        await self._send({"type": "http.response.body", "body": events, "more_body": True})
+        await self._exchange.write(events)
 
     async def close(self, live: LiveRequest, last: bytes) -> None:
         """Ends the stream with its last events, or sends the whole answer."""
-        if live.is_stream and not self.is_open:
-            await self.open(live, b"")
-        if not self.is_open:
-            headers = [_JSON, (b"content-length", b"%d" % len(last)), *answer_headers(live)]
-            await self._send({"type": "http.response.start", "status": 200, "headers": headers})
-        if live.capture is not None:
-            live.capture.add(last)
-        await self._send({"type": "http.response.body", "body": last, "more_body": False})
+        if self.is_open:
+            self._exchange.end(last)
+        elif live.is_stream:
+            self.is_open = True
+            self._exchange.begin(_OK_STREAM + answer_head(live))
+            self._exchange.end(last)
+        else:
+            self._exchange.reply(_OK_JSON + b"content-length: %d\r\n" % len(last) + answer_head(live), last)
+
+    def fail(self, event: bytes) -> None:
+        """Ends an open stream with an error event."""
+        self._exchange.end(event)
 
 
 class ChatEndpoint:
@@ -77,20 +82,18 @@ class ChatEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one call; every failure becomes an error in the dialect, never an exception."""
         request_id = self._new_id()
-        sink = AsgiSink(send)
+        sink = ClientSink(scope[EXCHANGE])
         try:
             await self._answer(request_id, scope, receive, sink)
         except ATPError as error:
             await self._fail(error, request_id, sink, send)
-        except (
-            Exception
-        ) as error:  # the task boundary of a request: a bug must not take the connection down unexplained
+        except Exception as error:  # the boundary of a request's task: a bug is told, not dropped
             _log.exception("request failed by a bug", extra={"request_id": request_id})
             await self._fail(error, request_id, sink, send)
         finally:
             scope.pop(DISCONNECT, None)
 
-    async def _answer(self, request_id: str, scope: Scope, receive: Receive, sink: AsgiSink) -> None:
+    async def _answer(self, request_id: str, scope: Scope, receive: Receive, sink: ClientSink) -> None:
         headers: list[tuple[bytes, bytes]] = scope["headers"]
         caller = self._keys.identify(headers)
         body = await self._read_body(headers, receive)
@@ -131,38 +134,39 @@ class ChatEndpoint:
             raise InvalidRequest("the request body ended early")
         return b"".join(parts)
 
-    async def _fail(self, error: Exception, request_id: str, sink: AsgiSink, send: Send) -> None:
+    async def _fail(self, error: Exception, request_id: str, sink: ClientSink, send: Send) -> None:
         """Tells an error: as an HTTP answer, or inside the stream when that has begun."""
         if sink.is_open:
-            event = stream_error_event(error, self._dialect, request_id)
-            await send({"type": "http.response.body", "body": event, "more_body": False})
+            sink.fail(stream_error_event(error, self._dialect, request_id))
             return
         status, headers, body = render(error, self._dialect, request_id)
         live = sink.live
         if live is not None:
-            headers = [*headers, *answer_headers(live, is_error=True)]
+            lines = told(live).encode("latin-1", "replace").split(b"\r\n")[:-1]
+            headers = [*headers, *((name, value) for name, _, value in (line.partition(b": ") for line in lines))]
         if isinstance(error, PayloadTooLarge):
             headers = [*headers, (b"connection", b"close")]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
-def answer_headers(live: LiveRequest, *, is_error: bool = False) -> list[tuple[bytes, bytes]]:
-    """The `x-atp-*` headers: who answered, after how many tries, at what cost, what was dropped.
+def answer_head(live: LiveRequest) -> bytes:
+    """The header lines of an answer: its id, and the `x-atp-*` lines."""
+    name = "request-id" if live.dialect is Dialect.ANTHROPIC else "x-request-id"
+    return f"{name}: {live.id}\r\nx-atp-request-id: {live.id}\r\n{told(live)}".encode("latin-1", "replace")
+
+
+def told(live: LiveRequest) -> str:
+    """Who answered, after how many tries, at what cost, what was dropped, as header lines.
 
     A stream's cost is not known when its headers leave; it is on the request page and in the ledger.
     """
-    headers: list[tuple[bytes, bytes]] = []
-    if not is_error:
-        request_id = live.id.encode()
-        headers.append((b"request-id" if live.dialect is Dialect.ANTHROPIC else b"x-request-id", request_id))
-        headers.append((b"x-atp-request-id", request_id))
+    lines = ""
     if live.served is not None:
-        headers.append((b"x-atp-deployment", live.served.key.encode("latin-1", "replace")))
-        headers.append((b"x-atp-attempts", b"%d" % live.tries))
-    if live.state.is_final and live.attempts:
+        lines = f"x-atp-deployment: {live.served.key}\r\nx-atp-attempts: {live.tries}\r\n"
+    if live.attempts and live.state.is_final:
         is_known = live.cost.state is not PriceState.UNKNOWN
-        headers.append((b"x-atp-cost-usd", f"{live.cost.nusd / 1e9:.9f}".encode() if is_known else b"unknown"))
+        lines += f"x-atp-cost-usd: {live.cost.nusd / 1e9:.9f}\r\n" if is_known else "x-atp-cost-usd: unknown\r\n"
     if live.dropped_fields:
-        headers.append((b"x-atp-dropped-fields", ",".join(live.dropped_fields).encode("latin-1", "replace")[:2048]))
-    return headers
+        lines += f"x-atp-dropped-fields: {safe_text(','.join(live.dropped_fields), limit=2048)}\r\n"
+    return lines

@@ -14,13 +14,71 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 DISCONNECT = "atp.on_disconnect"
 """Scope key: a callable without arguments, set by an endpoint, called when the client has left."""
 
+EXCHANGE = "atp.exchange"
+"""Scope key: the `Exchange` of the request, for endpoints that answer many times a second."""
+
 _MIN_BODY_RATE = 8 * 1024
 _log = logging.getLogger("atp_engine.server")
+
+
+class Exchange:
+    """The answering side of one request, without ASGI messages: head and body as bytes, straight to the
+    socket. An endpoint uses either this or `send`, never both. Heads are ready lines; whoever renders
+    them keeps control characters out of values."""
+
+    __slots__ = ("_cycle", "_flow", "_transport")
+
+    def __init__(self, cycle: RequestResponseCycle) -> None:
+        self._cycle = cycle
+        self._flow = cycle.flow
+        self._transport = cycle.transport
+
+    def reply(self, head: bytes, body: bytes) -> None:
+        """A whole answer; `head` is the status line and the header lines, Content-Length among them."""
+        cycle = self._cycle
+        if cycle.disconnected:
+            return
+        cycle.response_started = True
+        self._transport.write(head + self._tail() + body)
+        self._finish()
+
+    def begin(self, head: bytes) -> None:
+        """The head of a chunked answer."""
+        if not self._cycle.disconnected:
+            self._cycle.response_started = True
+            self._transport.write(head + b"transfer-encoding: chunked\r\n" + self._tail())
+
+    async def write(self, body: bytes) -> None:
+        """One chunk; waits while the client reads too slowly. Does nothing once the client has left."""
+        if self._flow.write_paused and not self._cycle.disconnected:
+            await self._flow.drain()
+        if not self._cycle.disconnected:
+            self._transport.write(b"%x\r\n%b\r\n" % (len(body), body))
+
+    def end(self, body: bytes) -> None:
+        """The last chunk and the end of the answer."""
+        if self._cycle.disconnected:
+            return
+        self._transport.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body) if body else b"0\r\n\r\n")
+        self._finish()
+
+    def _tail(self) -> bytes:
+        cycle = self._cycle
+        lines = b"".join([b"%b: %b\r\n" % header for header in cycle.default_headers])
+        return lines + (b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n")
+
+    def _finish(self) -> None:
+        cycle = self._cycle
+        cycle.response_complete = True
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            self._transport.close()
+        cycle.on_response()
 
 
 class EngineProtocol(HttpToolsProtocol):
@@ -57,6 +115,11 @@ class EngineProtocol(HttpToolsProtocol):
                 self._receive_timer = self.loop.call_later(self.header_timeout_s, self._too_slow)
         elif self._receive_timer is not None:
             self._stop_receive_timer()
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        if self.cycle is not None:
+            self.cycle.scope[EXCHANGE] = Exchange(self.cycle)  # type: ignore[typeddict-unknown-key]
 
     def on_message_begin(self) -> None:
         super().on_message_begin()

@@ -34,6 +34,8 @@ class Cost(msgspec.Struct, frozen=True):
     state: PriceState
 
 
+NO_COST = Cost(nusd=0, state=PriceState.KNOWN)
+"""Nothing was used."""
 UNKNOWN_COST = Cost(nusd=0, state=PriceState.UNKNOWN)
 FREE = Price(0, 0, 0, 0, source="free")
 _MILLION = 1_000_000

@@ -34,7 +34,10 @@ class RequestState(StrEnum):
     @property
     def is_final(self) -> bool:
         """True once the request will not change any more."""
-        return self not in (RequestState.QUEUED, RequestState.CONNECTING, RequestState.STREAMING)
+        return self in _FINAL
+
+
+_FINAL = frozenset(RequestState) - {RequestState.QUEUED, RequestState.CONNECTING, RequestState.STREAMING}
 
 
 class PriceState(StrEnum):
@@ -168,13 +171,19 @@ class RouteDecision(msgspec.Struct, frozen=True):
     explanation: str
     """One sentence for people."""
     candidates: tuple[CandidateVerdict, ...]
+    """The ranked ones first, best first, then the dropped."""
     is_last_resort: bool = False
     """Every deployment that fits is kept away by a circuit or a cooldown: the least bad is tried anyway."""
 
     @property
     def ranked(self) -> tuple[CandidateVerdict, ...]:
         """The live candidates, best first."""
-        return tuple(sorted((c for c in self.candidates if c.rank), key=lambda c: c.rank))
+        return tuple(candidate for candidate in self.candidates if candidate.rank)
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing can take the request."""
+        return not self.candidates or not self.candidates[0].rank
 
 
 class AttemptOutcome(StrEnum):

@@ -22,6 +22,8 @@ from atp_engine.services.live import LiveRequests
 from atp_engine.services.outcomes import outcome_of
 from atp_engine.services.runtime import Runtime
 
+_MAX_ORDERS = 1024
+
 
 class Attempts:
     """Runs a decision until one deployment delivers."""
@@ -42,6 +44,7 @@ class Attempts:
         self._requests = requests
         self._sleep = sleep
         self._budgets = RetryBudgets()
+        self._orders: dict[str, list[DeploymentSpec]] = {}
 
     def decide(self, runtime: Runtime, route: Route, facts: RequestFacts) -> RouteDecision:
         """Which deployments `run` will try for these facts, in order, and why; calls nothing."""
@@ -53,8 +56,7 @@ class Attempts:
         Raises the last UpstreamError when every step failed, NoRoute when no deployment may be called
         any more. Cancelling closes the upstream connection and settles the attempt as cancelled.
         """
-        known = {spec.key: spec for spec in job.route.deployments}
-        ranked = [known[candidate.deployment] for candidate in decision.ranked]
+        ranked = self._orders.get(decision.id) or self._order(job.route, decision)
         rank = tries_here = 0
         refused: dict[str, str] = {}
         while rank < len(ranked):
@@ -87,6 +89,15 @@ class Attempts:
             if step.wait_s:
                 await self._sleep(step.wait_s)
         raise NoRoute("no deployment of the route may be called right now", reasons=refused)
+
+    def _order(self, route: Route, decision: RouteDecision) -> list[DeploymentSpec]:
+        """The deployments to try; kept by decision, which names its config."""
+        known = {spec.key: spec for spec in route.deployments}
+        ranked = [known[candidate.deployment] for candidate in decision.ranked]
+        if len(self._orders) >= _MAX_ORDERS:
+            self._orders.clear()
+        self._orders[decision.id] = ranked
+        return ranked
 
     def _begin(self, job: Job, spec: DeploymentSpec, lease: Lease, has_other: bool) -> Attempt:
         p95_ms = lease.health.ttft.percentile(0.95, self._clock.monotonic()) if has_other else None

@@ -6,7 +6,7 @@ skipped and counted; traffic never waits for them.
 
 from __future__ import annotations
 
-from atp_engine.config.models import StorageConfig
+from atp_engine.config.models import CacheConfig, StorageConfig
 from atp_engine.core.redact import redact
 from atp_engine.services.attempt import RawCall
 from atp_engine.services.live import Capture, LiveRequest
@@ -22,13 +22,19 @@ class Captures:
         self._store = store
         self._config = config
 
-    def apply(self, config: StorageConfig) -> None:
-        """Takes new limits after a config change."""
+    def apply(self, config: StorageConfig, cache: CacheConfig) -> None:
+        """Takes the settings of a new config."""
         self._config = config
+        self._store.configure(
+            max_bytes=cache.max_body_store_bytes, ttl_s=config.body_ttl_h * 3600.0, bodies_per_s=config.bodies_per_s
+        )
 
     def begin(self) -> Capture | None:
         """A place to copy an answer into, or None when bodies are off or come too fast."""
-        if not self._config.is_bodies_kept or not self._store.admit():
+        if not self._config.is_bodies_kept:
+            return None
+        if not self._store.has_room():
+            self._store.skipped += 1
             return None
         return Capture(self._config.body_max_bytes)
 
@@ -38,10 +44,8 @@ class Captures:
         if capture is None:
             return False
         cap = self._config.body_max_bytes
-        return self._store.put(
-            live.id,
-            request=_text(call.body[:cap], is_cut=len(call.body) > cap),
-            response=_text(b"".join(capture.parts), is_cut=capture.is_cut),
+        return self._store.put(live.id, "request", _text(call.body[:cap], is_cut=len(call.body) > cap)) and (
+            self._store.put(live.id, "response", _text(b"".join(capture.parts), is_cut=capture.is_cut))
         )
 
 

@@ -81,7 +81,7 @@ class Completions:
         try:
             live.state = RequestState.CONNECTING
             decision = live.decision = self._attempts.decide(runtime, route, facts)
-            if not decision.ranked:
+            if decision.is_empty:
                 raise _no_route(decision)
             job = Job(runtime, route, live, call, facts, sink)
             attempt, last = await self._attempts.run(job, decision)

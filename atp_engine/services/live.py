@@ -206,12 +206,18 @@ class LiveRequests:
 
     def announce(self, live: LiveRequest) -> None:
         """Tells listeners the request's present row."""
+        if not self._bus.has_listeners:
+            self._bus.skip()
+            return
         self._bus.publish(lambda seq: RequestChanged(seq, live.view(self._clock.monotonic())))
 
     def finish(self, live: LiveRequest, view: RequestView) -> None:
         """Moves a request from the open ones to the latest finished."""
         self._open.pop(live.id, None)
         self._recent.append(view)
+        if not self._bus.has_listeners:
+            self._bus.skip()
+            return
         self._bus.publish(lambda seq: RequestChanged(seq, view))
 
     def announce_progress(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 
-from atp_engine.config.models import StorageConfig
+from atp_engine.config.models import Config
 from atp_engine.core.errors import ATPError, StorageError
 from atp_engine.core.ports import Clock
 from atp_engine.core.pricing import UNKNOWN_COST, Cost
@@ -45,10 +45,10 @@ class Recorder:
         self.failed_writes = 0
         """Requests that could not be recorded."""
 
-    def apply(self, config: StorageConfig) -> None:
-        """Takes the storage settings of a new config."""
-        self._is_durable = config.commit == "before_reply"
-        self._captures.apply(config)
+    def apply(self, config: Config) -> None:
+        """Takes the settings of a new config."""
+        self._is_durable = config.storage.commit == "before_reply"
+        self._captures.apply(config.storage, config.cache)
 
     def begin(self, call: RawCall, caller: Caller, hint: ClientHint) -> LiveRequest:
         """Makes a call visible; `finish` must follow."""
