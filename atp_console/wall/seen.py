@@ -238,7 +238,7 @@ def take_error(seen: Seen, body: dict[str, Any], *, is_in_stream: bool) -> None:
     told = body.get("error")
     if not isinstance(told, dict):
         seen.flaw("an error that is no object")
-        told = {"message": str(told)}
+        told = {"message": told} if isinstance(told, str) else {}
     if seen.dialect == "messages" and body.get("type") != "error":
         seen.flaw("an error body without type error")
     message, kind, code = told.get("message"), told.get("type"), told.get("code")
