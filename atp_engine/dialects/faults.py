@@ -142,7 +142,7 @@ def _classified(status: int, complaint: _Complaint, fallback: str) -> UpstreamEr
 
 def _kind(status: int, complaint: _Complaint) -> type[UpstreamError]:
     codes, text = frozenset(complaint.codes), complaint.message
-    if codes & _BLOCKED or _BLOCKED_TEXT.search(text):
+    if codes & _BLOCKED or (status < 500 and _BLOCKED_TEXT.search(text)):
         return ContentBlocked
     if status == 402 or codes & _QUOTA or _QUOTA_TEXT.search(text):
         return UpstreamRateLimited

@@ -14,7 +14,7 @@ import msgspec
 from atp_engine.core.errors import InvalidRequest, UnsupportedFeature
 from atp_engine.core.text import safe_text
 from atp_engine.dialects import json_text
-from atp_engine.dialects.reading import Count, decode_body
+from atp_engine.dialects.reading import NULL, Count, decode_body
 
 T = TypeVar("T")
 
@@ -76,10 +76,9 @@ class Fields:
     def take(self, name: str, decoder: msgspec.json.Decoder[T]) -> T | None:
         """The member's value, None when it is missing or null; raises InvalidRequest for another type."""
         raw = self._left.pop(name, None)
-        if raw is None:
+        if raw is None or raw == NULL:
             return None
-        text = bytes(raw)
-        return None if text == b"null" else _typed(decoder, text, self.at(name))
+        return _typed(decoder, raw, self.path, name)
 
     def need(self, name: str, decoder: msgspec.json.Decoder[T]) -> T:
         """The member's value; raises InvalidRequest when it is missing or null."""
@@ -99,10 +98,11 @@ class Fields:
 
     def elements(self, name: str, items: list[msgspec.Raw]) -> list[Fields]:
         """Already taken items as objects with their paths."""
-        return [
-            Fields(_typed(_OBJECT, bytes(raw), f"{self.at(name)}[{place}]"), f"{self.at(name)}[{place}]", self.dropped)
-            for place, raw in enumerate(items)
-        ]
+        found: list[Fields] = []
+        for place, raw in enumerate(items):
+            path = f"{self.at(name)}[{place}]"
+            found.append(Fields(_typed(_OBJECT, raw, path), path, self.dropped))
+        return found
 
     def skip(self, *names: str) -> None:
         """Takes members that need no carrying."""
@@ -127,10 +127,16 @@ class Fields:
         )
 
 
-def _typed(decoder: msgspec.json.Decoder[T], text: bytes, path: str) -> T:
+def _typed(decoder: msgspec.json.Decoder[T], raw: msgspec.Raw, path: str, name: str = "") -> T:
+    """The value of a part of a body whose UTF-8 was checked as a whole."""
     try:
-        return json_text.decode(decoder, text)
+        return decoder.decode(raw)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        return json_text.decode(decoder, bytes(raw))
     except ValueError as error:
+        path = f"{path}.{name}" if path and name else path or name
         complaint = safe_text(str(error).split(" - at ")[0], limit=160).replace("`", "")
         raise InvalidRequest(f"`{path}`: {complaint}.", param=path) from None
 

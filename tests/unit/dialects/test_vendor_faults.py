@@ -227,6 +227,7 @@ ROWS: list[tuple[Dialect, int, Any, type[UpstreamError]]] = [
     (ANTHROPIC, 429, _anthropic("rate_limit_error", "This request would exceed your rate limit"), UpstreamRateLimited),
     (ANTHROPIC, 500, _anthropic("api_error", "Internal server error"), UpstreamOverloaded),
     (ANTHROPIC, 529, _anthropic("overloaded_error", "Overloaded"), UpstreamOverloaded),
+    (OPENAI, 503, _openai("The content filter is unavailable", "server_error"), UpstreamOverloaded),
     # Proxies and nonsense
     (OPENAI, 502, "<html><head><title>502 Bad Gateway</title></head></html>", UpstreamOverloaded),
     (OPENAI, 404, "404 page not found", UpstreamRejected),
