@@ -129,6 +129,7 @@ class Engine:
         self._keys = Keys(keys, clock)
         self._admin = AdminAuth(clock, keys.audit)
         self._health = HealthBook(self._rng)
+        self._health.apply(config.health)
         self._live = LiveRequests(self.bus, clock)
         self._live.remember(list(reversed(self._repository.recent(500))))
         self._meters = Meters(Catalog(VERSION), clock.monotonic())
@@ -236,6 +237,7 @@ class Engine:
         self._door.apply(config.limits)
         self._recorder.apply(config)
         self._sessions.apply(config.sessions)
+        self._health.apply(config.health)
         self._health.carry_over(runtime.table)
         said = [str(problem) for problem in problems]
         if (config.server.host, config.server.port) != (before.host, before.port):

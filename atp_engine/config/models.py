@@ -69,6 +69,16 @@ class TimeoutsConfig(Section):
     """For the whole call."""
 
 
+class HealthConfig(Section):
+    """How long a deployment is left alone after its circuit opened."""
+
+    cooldown_s: Annotated[float, Field(gt=0, le=3_600, allow_inf_nan=False)] = 5.0
+    """First pause of a deployment that keeps failing; each failed probe doubles it."""
+    max_cooldown_s: Annotated[float, Field(gt=0, le=3_600, allow_inf_nan=False)] = 15.0
+    """Longest such pause, so that a deployment is back soon after it recovered; a vendor's own
+    Retry-After may ask for up to 60 s."""
+
+
 class TimeoutOverrides(Section):
     """Limits that differ from `[timeouts]`; a missing key keeps the general one."""
 
@@ -270,6 +280,7 @@ class Config(Section):
 
     server: ServerConfig = ServerConfig()
     timeouts: TimeoutsConfig = TimeoutsConfig()
+    health: HealthConfig = HealthConfig()
     providers: dict[Name, ProviderConfig] = {}
     deployments: dict[Name, DeploymentConfig] = {}
     routes: dict[Name, RouteConfig] = {}

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterator
 from math import ceil, inf, isfinite
 
+from atp_engine.config.models import HealthConfig
 from atp_engine.core.ports import Rng
 from atp_engine.core.types import AttemptOutcome
 from atp_engine.routing.recent import RecentShare, RecentValues
@@ -21,9 +22,9 @@ SAMPLES_TO_OPEN = 20
 """A circuit also opens when at least half of at least twenty recent calls failed."""
 LIMPING_SHARE = 0.05
 """Share of failures above which a deployment is called degraded."""
-BASE_COOLDOWN_S = 5.0
 BASE_RATE_LIMIT_S = 1.0
 MAX_COOLDOWN_S = 60.0
+"""The longest rest that a vendor may ask for; what grows by itself ends at the config's."""
 CALM_S = 120.0
 """After this long without opening again, the cooldown starts from its base."""
 MAX_DEPLOYMENTS = 1_024
@@ -156,11 +157,16 @@ class HealthBook:
 
     def __init__(self, rng: Rng) -> None:
         self._rng = rng
+        self._rests = HealthConfig()
         self._known: dict[str, DeploymentHealth] = {}
         self._wake_at = inf
         self.version = 0
         self.forgotten = 0
         """Deployments dropped because the book was full."""
+
+    def apply(self, config: HealthConfig) -> None:
+        """Takes the cooldowns of a new config; one that has begun ends when it would have."""
+        self._rests = config
 
     def get(self, key: str) -> DeploymentHealth | None:
         """The state of a deployment, None when nothing happened to it yet."""
@@ -328,7 +334,7 @@ class HealthBook:
         if not health.is_open and now - health.closed_at > CALM_S:
             health.opened = 0
         health.is_open = True
-        self._rest(health, now + _cooldown(BASE_COOLDOWN_S, health.opened, wish_s, self._rng.random()))
+        self._rest(health, now + self._cooldown(self._rests.cooldown_s, health.opened, wish_s))
         health.opened += 1
 
     def _alive(self, lease: Lease, now: float) -> None:
@@ -349,10 +355,19 @@ class HealthBook:
         is_first = now >= health.resting_until
         if not is_first and wish_s is None:
             return
-        until = now + _cooldown(BASE_RATE_LIMIT_S, health.limits_in_a_row, wish_s, self._rng.random())
+        until = now + self._cooldown(BASE_RATE_LIMIT_S, health.limits_in_a_row, wish_s)
         health.limits_in_a_row += is_first
         if until > health.resting_until:
             self._rest(health, until)
+
+    def _cooldown(self, base_s: float, exponent: int, wish_s: float | None) -> float:
+        """The vendor's wish plus up to a tenth, at most 60 s; else base x 2^n less up to a fifth, up to the
+        config's longest."""
+        chance = self._rng.random()
+        if wish_s is not None and isfinite(wish_s) and wish_s > 0:
+            return min(MAX_COOLDOWN_S, wish_s * (1.0 + 0.1 * chance))
+        most_s = max(self._rests.max_cooldown_s, base_s)
+        return float(min(most_s, base_s * 2.0 ** min(exponent, 10)) * (1.0 - 0.2 * chance))
 
     def _rest(self, health: DeploymentHealth, until: float) -> None:
         health.resting_until = until
@@ -373,11 +388,3 @@ class HealthBook:
         del self._known[victim.key]
         self.forgotten += 1
         self.version += 1
-
-
-def _cooldown(base_s: float, exponent: int, wish_s: float | None, chance: float) -> float:
-    """The vendor's wish plus up to a tenth, else base x 2^n less up to a fifth; at most 60 s."""
-    if wish_s is not None and isfinite(wish_s) and wish_s > 0:
-        return min(MAX_COOLDOWN_S, wish_s * (1.0 + 0.1 * chance))
-    grown = min(MAX_COOLDOWN_S, base_s * 2.0 ** min(exponent, 10))
-    return float(grown * (1.0 - 0.2 * chance))

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from atp_engine.config.models import HealthConfig
 from atp_engine.core.types import AttemptOutcome
 from atp_engine.routing.health import FAILURES_TO_OPEN, MAX_COOLDOWN_S, MAX_DEPLOYMENTS, HealthBook, Lease
 from tests.support.routing_facts import Dice
@@ -107,7 +108,7 @@ def test_an_old_call_neither_takes_nor_ends_a_probe_and_does_not_close_the_circu
     assert book.acquire("a", 5.0) is None
 
 
-def test_failed_probes_double_the_cooldown_up_to_a_minute(book: HealthBook) -> None:
+def test_failed_probes_double_the_cooldown_up_to_fifteen_seconds(book: HealthBook) -> None:
     open_circuit(book)
     now = 0.0
     waits = []
@@ -115,7 +116,15 @@ def test_failed_probes_double_the_cooldown_up_to_a_minute(book: HealthBook) -> N
         waits.append(book.of("a").retry_in_s(now))
         now += waits[-1]
         call(book, AttemptOutcome.TIMEOUT, now)
-    assert waits == [5.0, 10.0, 20.0, 40.0, 60.0, 60.0]
+    assert waits == [5.0, 10.0, 15.0, 15.0, 15.0, 15.0]
+
+
+def test_cooldowns_are_those_of_the_config(book: HealthBook) -> None:
+    book.apply(HealthConfig(cooldown_s=0.5, max_cooldown_s=0.75))
+    open_circuit(book)
+    assert book.of("a").retry_in_s(0.0) == 0.5
+    call(book, AttemptOutcome.TIMEOUT, 0.5)
+    assert book.of("a").retry_in_s(0.5) == 0.75
 
 
 def test_jitter_shortens_a_cooldown_and_lengthens_a_vendors_wish() -> None:
