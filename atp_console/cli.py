@@ -80,9 +80,30 @@ def _parser() -> argparse.ArgumentParser:
     _add(commands, "status", _status, "what the running engine is doing", [places])
     check = _add(commands, "check", _check, "every problem of a config file", [places])
     check.add_argument("file", nargs="?", type=Path, help="the file (default: the config file)")
+    _add_wall(commands)
     _add(commands, "schema", _schema, "JSON Schema of the config file, for editors", [])
     _add(commands, "version", _version, "the version", [])
     return parser
+
+
+def _add_wall(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    wall = _add(
+        commands, "wall", _wall, "the fault wall: a misbehaving upstream against this router or any gateway", []
+    )
+    wall.add_argument("--factor", type=float, default=None, help="divide every wait by this (default 10)")
+    wall.add_argument("--full-time", action="store_true", help="the product's default timeouts as they are (90 s)")
+    wall.add_argument("--core", action="store_true", help="the sixteen core scenarios only")
+    wall.add_argument("--only", action="append", default=[], metavar="NAME", help="a scenario; may be repeated")
+    wall.add_argument("--variant", action="append", default=[], metavar="NAME", help="a variant; may be repeated")
+    wall.add_argument("--json", action="store_true", help="the report as JSON")
+    wall.add_argument("--verbose", action="store_true", help="a line for every variant")
+    wall.add_argument("--list", action="store_true", help="name the scenarios and end")
+    wall.add_argument("--target", default="", metavar="URL", help="a gateway's base URL, instead of an engine of ours")
+    wall.add_argument("--key", default="", help="the credential for the target")
+    wall.add_argument("--key-file", type=Path, help="a file with that credential")
+    wall.add_argument("--model-template", default="{case}", help="the target's models: {case}, {scenario}, {variant}")
+    wall.add_argument("--listen", default="", metavar="HOST:PORT", help="where the upstream listens for the target")
+    wall.add_argument("--configuration", action="store_true", help="list what to configure in the target and end")
 
 
 def _add(
@@ -322,6 +343,38 @@ def _check(arguments: argparse.Namespace) -> int:
         f"{len(config.routes)} routes"
     )
     return 0
+
+
+def _wall(arguments: argparse.Namespace) -> int:
+    from atp_console.launch import CannotStart
+    from atp_console.wall.command import SHORT_FACTOR, Options, WallError, configuration, listing, run
+
+    factor = arguments.factor or (1.0 if arguments.full_time or arguments.target else SHORT_FACTOR)
+    if not 0.1 <= factor <= 100:
+        raise _Refused("--factor is a number from 0.1 to 100")
+    key = arguments.key_file.read_text().strip() if arguments.key_file is not None else arguments.key
+    options = Options(
+        factor,
+        tuple(arguments.only),
+        tuple(arguments.variant),
+        is_core_only=arguments.core,
+        target=arguments.target,
+        key=key,
+        model_template=arguments.model_template,
+        listen=arguments.listen,
+    )
+    try:
+        if arguments.list:
+            print(listing())
+            return 0
+        if arguments.configuration:
+            print(configuration(options))
+            return 0
+        report = run(options)
+    except (WallError, CannotStart) as error:
+        raise _Refused(str(error)) from None
+    print(report.json() if arguments.json else report.text(is_verbose=arguments.verbose))
+    return 0 if report.has_passed else 1
 
 
 def _schema(arguments: argparse.Namespace) -> int:
