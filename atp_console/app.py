@@ -12,7 +12,7 @@ import gc
 import ipaddress
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, tzinfo
 from enum import StrEnum
 from pathlib import Path
@@ -22,13 +22,14 @@ from urllib.parse import urlsplit
 from rich.segment import Segments
 from rich.traceback import Traceback
 from textual.app import App
+from textual.filter import ANSIToTruecolor, LineFilter
 from textual.screen import Screen
 
 from atp_console import shots
 from atp_console.actions import BY_ID, Action, Scope, bindings_of, key_label
 from atp_console.desk import Desk
 from atp_console.look import look_for
-from atp_console.screens.base import ConsoleScreen, Go
+from atp_console.screens.base import ConsoleScreen, Due, Go
 from atp_console.screens.dialogs import Choice, Item, Picker, Question
 from atp_console.screens.live import LiveScreen
 from atp_console.screens.models import ModelsScreen
@@ -44,7 +45,9 @@ from atp_engine.client.follow import follow
 
 TICK_S = 0.1
 _SLOW_TICKS = 5
+_SIDE_TICK = 2
 _BUSY_ARRIVALS = 8
+_GC_THRESHOLDS = (2_000, 10, 500)
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -102,9 +105,9 @@ class ConsoleApp(App[ExitChoice], inherit_bindings=False):
             output_dir=output_dir or Path.cwd(),
         )
         self._owns_engine = owns_engine
-        self._painted = dict.fromkeys(self.desk.state.version, -1)
+        self._painted_requests = self._painted_link = -1
+        self._painted_arrived = 0
         self._ticks = 0
-        self._arrived = 0
         self._last_tab = "live"
         self._is_frozen_heap = False
         for own in OWN_THEMES:
@@ -138,28 +141,34 @@ class ConsoleApp(App[ExitChoice], inherit_bindings=False):
             self.desk.state.apply(update, self.desk.now())
 
     def _tick(self) -> None:
-        """Paints what changed: the list at most ten times a second (five when it is busy), the rest twice."""
+        """Finds what is due: the list at most ten times a second (five when it is busy), the rest twice."""
         state = self.desk.state
         self._ticks += 1
-        is_slow = self._ticks % _SLOW_TICKS == 0
-        arrived = state.arrived - self._arrived
-        changed = frozenset(part for part, version in state.version.items() if version != self._painted[part])
-        is_busy = arrived >= _BUSY_ARRIVALS and self._ticks % 2
-        if not is_slow and (not changed or (is_busy and "link" not in changed)):
-            return
-        self.paint_now(changed, is_slow=is_slow or "link" in changed)
+        due: set[Due] = set()
+        is_busy = state.arrived - self._painted_arrived >= _BUSY_ARRIVALS
+        if state.requests_version != self._painted_requests and (not is_busy or self._ticks % 2):
+            due.add(Due.LIST)
+        if state.link_version != self._painted_link:
+            due.update(Due)
+        if self._ticks % _SLOW_TICKS == 0:
+            due.add(Due.FRAME)
+        if self._ticks % _SLOW_TICKS == _SIDE_TICK:
+            due.add(Due.SIDE)
+        if due:
+            self.paint_now(frozenset(due))
 
-    def paint_now(self, changed: frozenset[str] | None = None, *, is_slow: bool = True) -> None:
+    def paint_now(self, due: frozenset[Due] = frozenset(Due)) -> None:
         """Paints the top screen; tests call it to skip the wait for a tick."""
         state = self.desk.state
-        self._painted = dict(state.version)
-        self._arrived = state.arrived
+        self._painted_requests, self._painted_link = state.requests_version, state.link_version
+        self._painted_arrived = state.arrived
         screen = self.screen
         if isinstance(screen, ConsoleScreen):
-            screen.paint(frozenset(state.version) if changed is None else changed, is_slow=is_slow)
+            screen.paint(due)
         if state.engine is not None and not self._is_frozen_heap and not self.is_headless:
             self._is_frozen_heap = True
             gc.freeze()  # what start-up made stays: no full collection has to walk it again
+            gc.set_threshold(*_GC_THRESHOLDS)
 
     def _wear(self, theme: str) -> None:
         self.desk.look.palette = palette_of(THEMES.get(theme, THEMES[DEFAULT_THEME]))
@@ -167,6 +176,10 @@ class ConsoleApp(App[ExitChoice], inherit_bindings=False):
             for pane in screen.query(Pane):
                 pane.repaint()
         self.paint_now()
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Without the filter for ANSI colours: everything here is painted in true colours."""
+        return [one for one in super().get_line_filters() if not isinstance(one, ANSIToTruecolor)]
 
     def _fatal_error(self) -> None:
         """A crash prints its traceback without the values of variables: they may hold prompts and tokens."""

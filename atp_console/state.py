@@ -1,6 +1,6 @@
 """What the console knows: a pure, bounded fold of snapshots, events and link losses.
 
-The app feeds it; screens read it on a tick and compare `version` numbers to see what changed. No
+The app feeds it; screens read it on a tick and compare version numbers to see what changed. No
 clock, no loop and no widget in here.
 """
 
@@ -35,7 +35,7 @@ Update = Snapshot | Batch | LinkLost
 
 
 class ConsoleState:
-    """The live picture. `version` counts per part: requests, sessions, deployments, engine, link."""
+    """The live picture. `requests_version` and `link_version` rise with every change of those parts."""
 
     def __init__(self, request_cap: int = REQUEST_CAP) -> None:
         self._cap = request_cap
@@ -51,7 +51,8 @@ class ConsoleState:
         self.rates: deque[float] = deque(maxlen=_RATE_POINTS)
         self.arrived = 0
         """Requests first seen since the console started."""
-        self.version = dict.fromkeys(("requests", "sessions", "deployments", "engine", "link"), 0)
+        self.requests_version = 0
+        self.link_version = 0
 
     @property
     def is_connected(self) -> bool:
@@ -98,7 +99,7 @@ class ConsoleState:
             self._replace(update, now)
         elif isinstance(update, LinkLost):
             self.link = update
-            self.version["link"] += 1
+            self.link_version += 1
         else:
             for event in update:
                 self._apply_event(event, now)
@@ -114,7 +115,7 @@ class ConsoleState:
             place = bisect_left(self._ordered, row.key, key=lambda one: one.key)
             self._ordered.insert(place, row)
             self.listing.changed(row, now, is_new=False)
-        self.version["requests"] += 1
+        self.requests_version += 1
         return len(fresh)
 
     def _replace(self, snapshot: Snapshot, now: float) -> None:
@@ -129,36 +130,30 @@ class ConsoleState:
             self._remove(row)
         for view in sorted(snapshot.requests, key=lambda one: (one.started_at, one.id)):
             self._put(view, now)
-        for part in self.version:
-            self.version[part] += 1
+        self.requests_version += 1
+        self.link_version += 1
 
     def _apply_event(self, event: AnyEvent, now: float) -> None:
         match event:
             case RequestChanged():
                 self._put(event.request, now)
-                self.version["requests"] += 1
+                self.requests_version += 1
             case SessionChanged():
                 self.sessions[event.session.id] = event.session
                 if len(self.sessions) > SESSION_CAP:
                     oldest = min(self.sessions.values(), key=lambda one: one.last_at)
                     del self.sessions[oldest.id]
-                self.version["sessions"] += 1
             case SessionEnded():
                 self.sessions.pop(event.session_id, None)
-                self.version["sessions"] += 1
             case DeploymentChanged():
                 self.deployments[event.deployment.key] = event.deployment
-                self.version["deployments"] += 1
             case DeploymentRemoved():
                 self.deployments.pop(event.key, None)
-                self.version["deployments"] += 1
             case EngineChanged():
                 self.engine = event.engine
                 self.rates.append(event.engine.requests_per_s)
-                self.version["engine"] += 1
             case Notice():
                 self.notices.append(event)
-                self.version["engine"] += 1
             case Gap():
                 pass  # `follow` reads the snapshot again
 

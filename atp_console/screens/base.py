@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from enum import Enum, auto
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -30,6 +31,18 @@ from atp_console.widgets.pane import Pane
 from atp_console.widgets.table import Table
 from atp_console.widgets.text_view import TextView
 from atp_engine.client.errors import EngineError
+
+
+class Due(Enum):
+    """What a tick may find due to be repainted; spread over ticks so that none takes long."""
+
+    LIST = auto()
+    """The request list: when requests changed, at most ten times a second."""
+    FRAME = auto()
+    """Header, footer, the box of a lost engine: twice a second, and when the link changes."""
+    SIDE = auto()
+    """Everything else: twice a second."""
+
 
 TABS = (("1", "Live", "live"), ("2", "Sessions", "sessions"), ("4", "Models", "models"))
 
@@ -81,8 +94,8 @@ class ConsoleScreen(Screen[None], inherit_bindings=False):
         """What stands at the right end of the header."""
         return []
 
-    def paint_body(self, changed: frozenset[str], *, is_slow: bool) -> None:
-        """Repaints panes whose part of the state changed; `is_slow` is true twice a second."""
+    def paint_body(self, due: frozenset[Due]) -> None:
+        """Repaints the panes that are due."""
 
     def home_pane(self) -> Pane | None:
         """The pane that has the focus at first and gets it back."""
@@ -113,14 +126,14 @@ class ConsoleScreen(Screen[None], inherit_bindings=False):
 
     def paint_all(self) -> None:
         """Paints the whole screen now."""
-        self.paint(frozenset(self.desk.state.version), is_slow=True)
+        self.paint(frozenset(Due))
 
-    def paint(self, changed: frozenset[str], *, is_slow: bool) -> None:
+    def paint(self, due: frozenset[Due]) -> None:
         """Called by the app's tick."""
         if not self.is_mounted:
             return
-        self.paint_body(changed, is_slow=is_slow)
-        if is_slow or "link" in changed:
+        self.paint_body(due)
+        if Due.FRAME in due:
             self.query_one("#lost", NoticeBox).update()
             self.query_one("#header", Bar).repaint()
             self.query_one("#footer", Bar).repaint()

@@ -18,7 +18,7 @@ from atp_console.desk import Desk
 from atp_console.listing import SORT_ORDER
 from atp_console.paint import Line
 from atp_console.preview import Preview
-from atp_console.screens.base import Go
+from atp_console.screens.base import Due, Go
 from atp_console.screens.dialogs import Item, Picker
 from atp_console.screens.filtered import FilteredRequests
 from atp_console.widgets.columns import DEPLOYMENT_PANE_COLUMNS, SESSION_PANE_COLUMNS, name
@@ -106,21 +106,21 @@ class LiveScreen(FilteredRequests):
 
     # --- painting
 
-    def paint_body(self, changed: frozenset[str], *, is_slow: bool) -> None:
+    def paint_body(self, due: frozenset[Due]) -> None:
         """List on every change, the panes around it twice a second."""
         state = self.desk.state
         if self._show_first_run():
             self.first_run.first_run, self.first_run.engine = state.first_run, state.engine
             self.first_run.repaint()
             return
-        if is_slow:
+        if Due.SIDE in due:
             self.listing.refresh(self.desk.now())
-        if "requests" in changed or is_slow:
+        if due & {Due.LIST, Due.SIDE}:
             self.requests.sync()
             self.requests.repaint()
             self.filter_bar.repaint()
         self.paint_preview()
-        if is_slow:
+        if Due.SIDE in due:
             self._paint_side()
 
     def _show_first_run(self) -> bool:

@@ -10,7 +10,7 @@ from atp_console.actions import Scope, bindings_of
 from atp_console.desk import Desk
 from atp_console.look import Look
 from atp_console.paint import Line, cells, wrapped
-from atp_console.screens.base import ConsoleScreen, Go
+from atp_console.screens.base import ConsoleScreen, Due, Go
 from atp_console.widgets.columns import DEPLOYMENT_COLUMNS, REQUEST_COLUMNS, name
 from atp_console.widgets.pane import Pane
 from atp_console.widgets.table import Column, Table
@@ -54,9 +54,9 @@ class ModelsScreen(ConsoleScreen):
         """The list."""
         return self.deployments
 
-    def paint_body(self, changed: frozenset[str], *, is_slow: bool) -> None:
+    def paint_body(self, due: frozenset[Due]) -> None:
         """Twice a second."""
-        if not is_slow:
+        if Due.SIDE not in due:
             return
         table = self.deployments
         table.set_rows(list(self.desk.state.deployments.values()))

@@ -12,6 +12,7 @@ from atp_console import format as fmt
 from atp_console.actions import Scope, bindings_of
 from atp_console.desk import Desk
 from atp_console.paint import Line
+from atp_console.screens.base import Due
 from atp_console.screens.request_acts import RequestActs
 from atp_console.widgets.columns import name
 from atp_console.widgets.pane import Pane
@@ -143,9 +144,9 @@ class RequestScreen(RequestActs):
 
     # --- painting
 
-    def paint_body(self, changed: frozenset[str], *, is_slow: bool) -> None:
+    def paint_body(self, due: frozenset[Due]) -> None:
         """Twice a second; an open request's clock runs."""
-        if not is_slow:
+        if Due.SIDE not in due:
             return
         for pane in (self.timeline, self.candidates, self.numbers):
             pane.detail, pane.now = self.detail, self.desk.now()

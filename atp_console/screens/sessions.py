@@ -9,7 +9,7 @@ from atp_console import format as fmt
 from atp_console.actions import Scope, bindings_of
 from atp_console.desk import Desk
 from atp_console.paint import Line
-from atp_console.screens.base import ConsoleScreen, Go
+from atp_console.screens.base import ConsoleScreen, Due, Go
 from atp_console.widgets.bars import FilterBar
 from atp_console.widgets.columns import REQUEST_COLUMNS, name, session_columns
 from atp_console.widgets.pane import Pane
@@ -51,9 +51,9 @@ class SessionsScreen(ConsoleScreen):
         """The list."""
         return self.sessions
 
-    def paint_body(self, changed: frozenset[str], *, is_slow: bool) -> None:
+    def paint_body(self, due: frozenset[Due]) -> None:
         """Twice a second: ages move, sums grow."""
-        if not is_slow:
+        if Due.SIDE not in due:
             return
         found = [view for view in self.desk.state.latest_sessions() if self._is_found(view)]
         table = self.sessions

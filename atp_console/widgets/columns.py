@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from atp_console import format as fmt
 from atp_console.look import Look
 from atp_console.paint import Line, Span, cells, cut, fit
@@ -14,8 +16,9 @@ _NAME_CAP = 80
 _SERVED_LEAST = 12
 
 
+@lru_cache(4_096)
 def name(text: str) -> str:
-    """Outside text as one short harmless line."""
+    """Outside text as one short harmless line; names repeat, so the last few thousand are remembered."""
     return safe_text(text, limit=_NAME_CAP)
 
 

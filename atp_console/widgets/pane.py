@@ -26,6 +26,8 @@ class Pane(Widget, can_focus=True):
         super().__init__(id=id)
         self.look = look
         self._strips: list[Strip] = []
+        self._boxed: dict[int, tuple[Strip, Strip]] = {}
+        """Content strips (kept alive, by identity) and the same between the box's sides."""
         self._painted_with: Palette | None = None
 
     # --- what subclasses say
@@ -64,7 +66,7 @@ class Pane(Widget, can_focus=True):
             return
         if self._painted_with is not self.look.palette:
             self._painted_with = self.look.palette
-            self._strips = []
+            self._strips, self._boxed = [], {}
         fresh = self._framed(self.content_strips(self.inner_width, self.inner_height))
         old, self._strips = self._strips, fresh
         if len(old) != len(fresh):
@@ -89,13 +91,19 @@ class Pane(Widget, can_focus=True):
             for line in self.lines(inner, height)[:height]
         ]
 
-    def render_line(self, y: int) -> Strip:
-        """One line for Textual."""
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Lines for Textual's compositor. They are complete, so its own styling of lines is left out,
+        and a strip that did not change keeps what was computed for it."""
         if not self._strips:
             self._strips = self._framed(self.content_strips(self.inner_width, self.inner_height))
-        if y < len(self._strips):
-            return self._strips[y]
-        return strip_of([], self.size.width, self.look.palette)
+        blank = strip_of([], self.size.width, self.look.palette)
+        strips = [self._strips[y] if y < len(self._strips) else blank for y in crop.line_range]
+        for one in self.get_line_filters():
+            if one.enabled:
+                strips = [strip.apply_filter(one, self.look.palette.grounds["base"]) for strip in strips]
+        if crop.column_span != (0, self.size.width):
+            strips = [strip.crop(*crop.column_span) for strip in strips]
+        return strips
 
     def _framed(self, content: list[Strip]) -> list[Strip]:
         width, height, palette = self.size.width, self.inner_height, self.look.palette
@@ -111,7 +119,13 @@ class Pane(Widget, can_focus=True):
         edge = strip_of([(side, role)], 1, palette)
         top = strip_of(self._title_line(left, right, width, corner_tl, corner_tr), width, palette)
         bottom = strip_of([(corner_bl + line * (width - 2) + corner_br, role)], width, palette)
-        return [top, *(Strip.join([edge, strip, edge]) for strip in content), bottom]
+        known, self._boxed = self._boxed, {}
+        lines = [top]
+        for strip in content:
+            pair = known.get(id(strip)) or (strip, Strip.join([edge, strip, edge]))
+            self._boxed[id(strip)] = pair
+            lines.append(pair[1])
+        return [*lines, bottom]
 
     def _title_line(self, left: Line, right: Line, width: int, start: str, end: str) -> Line:
         role = "rule_on" if self.has_focus else "rule"
@@ -127,15 +141,15 @@ class Pane(Widget, can_focus=True):
 
     def on_resize(self) -> None:
         """Another size: nothing painted is of use."""
-        self._strips = []
+        self._strips, self._boxed = [], {}
         self.repaint()
 
     def on_focus(self) -> None:
         """The frame shows the focus."""
-        self._strips = []
+        self._strips, self._boxed = [], {}
         self.repaint()
 
     def on_blur(self) -> None:
         """The frame shows that it has none."""
-        self._strips = []
+        self._strips, self._boxed = [], {}
         self.repaint()
