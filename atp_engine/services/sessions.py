@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from hashlib import sha256
+from itertools import islice
 from typing import Protocol
 
 from atp_engine.bus import EventBus
@@ -52,8 +53,8 @@ class Sessions:
         self._repository = repository
         self._live: OrderedDict[Key, Session] = OrderedDict()
         self._by_id: dict[str, Session] = {}
-        self._dirty: list[Session] = []
-        self._pending: list[Session] = []
+        self._dirty: dict[Session, None] = {}
+        self._pending: dict[Session, None] = {}
         self._saved_mono = clock.monotonic()
         self.evicted = 0
         """Sessions ended early because the map was full."""
@@ -110,7 +111,7 @@ class Sessions:
             session.last_at = max(session.last_at, view.started_at + view.duration_ms / 1000.0)
         if not session.is_dirty:
             session.is_dirty = True
-            self._dirty.append(session)
+            self._dirty[session] = None
         self._touch(session, self._clock.monotonic())
         return session.finished
 
@@ -119,11 +120,10 @@ class Sessions:
         mono = self._clock.monotonic()
         self._expire(mono)
         if self._pending and self._bus.has_listeners:
-            pending, self._pending = self._pending, []
+            pending, self._pending = self._pending, {}
             for session in pending:
                 session.is_pending = False
-                if session.is_live:
-                    self._announce(session, mono)
+                self._announce(session, mono)
         if mono - self._saved_mono >= _SAVE_S:
             self._saved_mono = mono
             self._save_dirty(_SWEEP_STEP)
@@ -191,7 +191,7 @@ class Sessions:
             self._announce(session, mono)
         else:
             session.is_pending = True
-            self._pending.append(session)
+            self._pending[session] = None
 
     def _announce(self, session: Session, mono: float) -> None:
         session.announced_mono = mono
@@ -218,16 +218,17 @@ class Sessions:
     def _end(self, session: Session) -> None:
         del self._live[session.key]
         del self._by_id[session.id]
+        self._dirty.pop(session, None)
+        self._pending.pop(session, None)
         session.is_live = False
         self._save(session)
         self._bus.publish(lambda seq: SessionEnded(seq, session.id))
 
     def _save_dirty(self, limit: int) -> None:
-        now, self._dirty = self._dirty[:limit], self._dirty[limit:]
-        for session in now:
+        for session in list(islice(self._dirty, limit)):
+            del self._dirty[session]
             session.is_dirty = False
             self._save(session)
-        self._pending = [session for session in self._pending if session.is_live]
 
     def _save(self, session: Session) -> None:
         """Hands over what was added since the last time; what finds the queue full comes again."""
@@ -238,4 +239,4 @@ class Sessions:
             session.saved = session.sums()
         elif session.is_live and not session.is_dirty:
             session.is_dirty = True
-            self._dirty.append(session)
+            self._dirty[session] = None

@@ -68,7 +68,10 @@ class Batches:
         self.rows: dict[Table, int] = {}
 
     def write(self, batch: list[Write]) -> Failures:
-        """Commits the batch and returns what was refused. Raises sqlite3.Error on an outage."""
+        """Commits the batch and returns what was refused. Raises sqlite3.Error on an outage.
+
+        Once the database is ours, writes that nobody wants any more are taken out of the batch.
+        """
         connection = self._connection
         is_synced = any(write.is_synced for write in batch)
         if is_synced:
@@ -76,6 +79,7 @@ class Batches:
         try:
             failures: Failures = {}
             connection.execute("BEGIN IMMEDIATE")
+            batch[:] = [write for write in batch if not _is_given_up(write)]
             try:
                 self._insert_together(batch)
             except _ROW_FAULTS as error:
@@ -172,6 +176,10 @@ class Batches:
 def is_outage(error: Exception) -> bool:
     """True when the database as a whole cannot be written now, rather than one row being wrong."""
     return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in _OUTAGE
+
+
+def _is_given_up(write: Write) -> bool:
+    return write.waiter is not None and not write.is_kept and write.waiter.done()
 
 
 def _mended(row: Row) -> Row:

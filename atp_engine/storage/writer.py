@@ -166,7 +166,6 @@ class Writer:
                 if not self._may_retry(error):
                     return self._give_up(error)
                 self._wait(_RETRY_S)
-                self._batch = [write for write in self._batch if not _is_given_up(write)]
             else:
                 self._recover()
                 return self._settle(failures)
@@ -234,10 +233,6 @@ class Writer:
             _log.warning("a chore of the database was put off: %s", error)
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-
-
-def _is_given_up(write: Write) -> bool:
-    return write.waiter is not None and not write.is_kept and write.waiter.done()
 
 
 def _wake(done: list[tuple[Waiter, Exception | None]]) -> None:
