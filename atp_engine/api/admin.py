@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
@@ -25,9 +25,7 @@ from atp_engine.core.errors import InvalidRequest, PayloadTooLarge, QueueFull, R
 from atp_engine.core.filter import FilterError, parse
 from atp_engine.core.ports import Clock
 from atp_engine.core.views import CancelReply, ConfigView, LaunchCode, SessionDetail, TrialReply
-
-if TYPE_CHECKING:
-    from atp_engine.services.observatory import Observatory
+from atp_engine.services.observatory import Observatory
 
 BODY_CAP = 1_048_576
 _PAGE_CAP = 500

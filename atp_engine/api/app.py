@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -23,9 +22,7 @@ from atp_engine.api.pages import Pages
 from atp_engine.config.models import Config
 from atp_engine.core.ports import Clock, NewId
 from atp_engine.core.types import Caller
-
-if TYPE_CHECKING:
-    from atp_engine.services.observatory import Observatory
+from atp_engine.services.observatory import Observatory
 
 log = logging.getLogger(__name__)
 

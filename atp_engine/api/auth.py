@@ -125,12 +125,12 @@ class Gate:
             role = self._verify(token.strip()) if scheme.lower() == "bearer" else None
             if role is None:
                 self._refuse("That admin token is not known here.")
-            return Visitor(f"{role} token", role)
+            return Visitor("an operator with a token", role)
         for cookie in _cookies(headers, self.cookie_name):
             session = self.sessions.find(cookie)
             if session is not None:
                 self._check_csrf(scope, session)
-                return Visitor(f"{session.role} in a browser", session.role, session)
+                return Visitor("an operator in a browser", session.role, session)
         raise InvalidKey("An admin token is needed: `Authorization: Bearer ...`.")
 
     def _verify(self, token: str) -> str | None:

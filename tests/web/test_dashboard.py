@@ -227,6 +227,22 @@ async def test_freezing_holds_the_table_and_counts_what_it_holds_back(visit: Vis
     assert set(await visit.page.locator("#requests .state").all_text_contents()) == {"✓ ok"}
 
 
+STREAMED = "".join(
+    f"data: {piece}\n\n"
+    for piece in (
+        '{"choices":[{"delta":{"reasoning_content":"Hm."}}]}',
+        '{"choices":[{"delta":{"content":"The parser "}}]}',
+        '{"choices":[{"delta":{"content":"yields only…"}}]}',
+        '{"type":"content_block_start","index":1,"content_block":{"type":"tool_use","name":"read_file"}}',
+        '{"type":"content_block_delta","index":1,"delta":{"type":"input_json_delta","partial_json":"{}"}}',
+        '{"error":{"message":"cut off"}}',
+        "null",
+        "[DONE]",
+        '{"choices":[{"del',
+    )
+)
+
+
 def staged_detail(visit: Visit) -> None:
     """One request with a failed and a good attempt, a decision and bodies."""
     candidates = (
@@ -266,7 +282,7 @@ def staged_detail(visit: Visit) -> None:
         decision=decision,
         attempts=(failed, good),
         request_body='{"model":"auto","messages":[]}',
-        response_body="The parser yields only…",
+        response_body=STREAMED,
         position=4,
         session_requests=9,
         previous_id="req_6",
@@ -288,6 +304,8 @@ async def test_a_requests_page_is_a_permanent_address_that_explains(visit: Visit
     assert await page.locator("#candidates .out .reason").all_text_contents() == ["out: context 32k < 41k needed"]
     await expect(page.locator("#numbers")).to_contain_text("metadata.trace")
     await expect(page.locator("#request-body pre")).to_have_text('{\n  "model": "auto",\n  "messages": []\n}')
+    read = "[reasoning] Hm.\n\nThe parser yields only…\n\n[tool call 1] read_file {}\n\n[error] cut off"
+    assert await page.locator("#response-body pre").text_content() == read
     await page.locator("#request-body .toggle").click()
     await expect(page.locator("#request-body pre")).to_have_text('{"model":"auto","messages":[]}')
     await expect(page.locator("#previous")).to_have_attribute("href", "/ui/requests/req_6")
@@ -306,7 +324,7 @@ async def test_an_open_request_shows_its_answer_and_can_be_cancelled_by_name(vis
     await page.locator("#cancel").click()
     await page.locator("#confirm button[value=yes]").click()
     await expect(page.locator("#state")).to_have_text("⊘ cancel")
-    assert visit.face.observatory.cancelled == [("req_8", "admin in a browser")]
+    assert visit.face.observatory.cancelled == [("req_8", "an operator in a browser")]
     assert await page.locator("#cancel").is_hidden()
 
 
@@ -352,7 +370,9 @@ async def test_hostile_text_is_only_ever_text(visit: Visit) -> None:
     texts = dict.fromkeys(("asked", "served", "session_id", "client", "model", "provider", "error_message"), HOSTILE)
     view = row(id="req_9", error_code=HOSTILE, **texts)
     visit.face.observatory.put(view)
-    visit.face.observatory.details["req_9"] = detail_of(view, request_body=HOSTILE, response_body=f'{{"a":"{"<b>"}"}}')
+    visit.face.observatory.details["req_9"] = detail_of(
+        view, request_body=HOSTILE, response_body='data: {"choices":[{"delta":{"tool_calls":7}}]}\n\n'
+    )
     await visit.enter()
     visit.face.observatory.put_session(session_row(id=HOSTILE, title=HOSTILE, client=HOSTILE))
     visit.face.observatory.put_deployment(deployment_row(key=HOSTILE, model=HOSTILE, last_error=HOSTILE))

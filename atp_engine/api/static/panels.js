@@ -1,7 +1,7 @@
 // What stands around the request table: vital signs, warnings, sessions, deployments, notices, first run.
 
 import { KeyedRows, byId, copyButton, el, setAttr, setText } from "./dom.js";
-import { age, clock, count, dollars, healthOf, money, pace, share, span } from "./format.js";
+import { NONE, age, clock, count, dollars, healthOf, money, pace, share, span } from "./format.js";
 
 const MOST_SESSIONS = 8;
 const MOST_NOTICES = 6;
@@ -37,8 +37,9 @@ function drawSpark(perSecond) {
   paces.push(perSecond);
   if (paces.length > 60) paces.shift();
   const top = Math.max(...paces, 0.1);
-  const points = paces.map((value, i) => `${((i / 59) * 56).toFixed(1)},${(15 - (value / top) * 14).toFixed(1)}`);
-  if (paces.length > 1) byId("spark-line").setAttribute("points", points.join(" "));
+  const first = 60 - paces.length;
+  const points = paces.map((value, i) => `${(((first + i) / 59) * 56).toFixed(1)},${(15 - (value / top) * 14).toFixed(1)}`);
+  if (paces.length > 4) byId("spark-line").setAttribute("points", points.join(" "));
 }
 
 function warningsOf(engine) {
@@ -62,7 +63,8 @@ export class SessionPanel {
         setText(row.main, `${glyph} ${session.title || session.id}`);
         setText(row.sub, `${session.client} · ${session.key_name} · ${clock(session.last_at)}`);
         setText(row.figures[0], String(session.requests));
-        setText(row.figures[1], money(session.cost_nusd, session.price_state));
+        const isUnpaid = session.cost_nusd === 0 && session.requests <= session.in_flight;
+        setText(row.figures[1], isUnpaid ? NONE : money(session.cost_nusd, session.price_state));
         setAttr(row, "class", session.in_flight ? "busy" : null);
         setAttr(row.main, "title", session.title ? session.id : null);
       },
@@ -142,8 +144,8 @@ export function showFirstRun(firstRun) {
       return el(
         "li",
         {},
-        el("div", { class: "client" }, el("h3", {}, name), copyButton("copy", () => text)),
-        el("pre", { tabindex: "0", role: "group", "aria-label": `Lines for ${name}` }, text),
+        el("div", { class: "client" }, el("h3", {}, name), text ? copyButton("copy", () => text) : null),
+        text ? el("pre", { tabindex: "0", role: "group", "aria-label": `Lines for ${name}` }, text) : null,
         note ? el("p", { class: "muted" }, note) : null,
       );
     }),

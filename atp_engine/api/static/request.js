@@ -1,6 +1,7 @@
 // The page of one request: what happened, why this deployment, the figures, the bodies; live while open.
 
 import { Feed, get, post } from "./api.js";
+import { readable } from "./bodies.js";
 import { byId, clean, copyButton, el, setAttr, setText } from "./dom.js";
 import { NONE, cost, count, dollars, isOpen, moment, pace, span, stateOf } from "./format.js";
 import { timeline } from "./timeline.js";
@@ -117,7 +118,7 @@ function showNumbers(request, dropped, attempts) {
   const rows = [
     ["cost", isOpen(request) ? NONE : cost(request)],
     ...wasted.map((attempt) => [`paid for try ${attempt.number}`, dollars(attempt.cost_nusd)]),
-    ["input", `${about}${count(request.prompt_tokens)} tokens${cached}`],
+    ["input", request.prompt_tokens ? `${about}${count(request.prompt_tokens)} tokens${cached}` : NONE],
     ["output", `${about}${count(request.output_tokens)} tokens${reasoning}`],
     ["first token", span(request.ttft_ms)],
     ["pace", request.tokens_per_s === null ? NONE : `${pace(request.tokens_per_s)} tok/s`],
@@ -134,17 +135,17 @@ function showNumbers(request, dropped, attempts) {
 }
 
 const raw = { "request-body": "", "response-body": "" };
-const isPretty = { "request-body": true, "response-body": true };
+const isReadable = { "request-body": true, "response-body": true };
 
 function showBody(name, text, wasKept) {
   raw[name] = text ?? "";
   const box = byId(name);
   const pre = box.querySelector("pre");
   const toggle = box.querySelector(".toggle");
-  const pretty = prettyJson(text);
-  toggle.hidden = pretty === null;
-  setText(toggle, isPretty[name] ? "raw" : "pretty");
-  setText(pre, text === null ? absent(wasKept) : isPretty[name] && pretty !== null ? pretty : text);
+  const better = readable(text);
+  toggle.hidden = better === null;
+  setText(toggle, isReadable[name] ? "as sent" : "readable");
+  setText(pre, text === null ? absent(wasKept) : isReadable[name] && better !== null ? better : text);
   setAttr(pre, "class", text === null ? "muted" : null);
 }
 
@@ -153,20 +154,11 @@ function absent(wasKept) {
   return wasKept ? "The body has expired." : "The body was not kept (storage.is_bodies_kept, or too many at once).";
 }
 
-function prettyJson(text) {
-  if (text === null || !/^\s*[[{]/.test(text)) return null;
-  try {
-    return JSON.stringify(JSON.parse(text), null, 2);
-  } catch {
-    return null;
-  }
-}
-
 for (const name of Object.keys(raw)) {
   const tools = byId(name).querySelector(".tools");
   const toggle = el("button", { type: "button", class: "quiet small toggle" });
   toggle.addEventListener("click", () => {
-    isPretty[name] = !isPretty[name];
+    isReadable[name] = !isReadable[name];
     showBody(name, detail[name.replace("-", "_")], detail.request.has_body);
   });
   tools.append(toggle, copyButton("copy", () => raw[name]));

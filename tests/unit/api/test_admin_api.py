@@ -110,7 +110,7 @@ async def test_a_session_id_may_hold_slashes() -> None:
 async def test_cancelling_says_whether_there_was_something_to_cancel_and_who_asked() -> None:
     face = staged()
     assert (await post(face, "/admin/requests/open/cancel")).json() == {"cancelled": True}
-    assert face.observatory.cancelled == [("open", "admin token")]
+    assert face.observatory.cancelled == [("open", "an operator with a token")]
     again = await post(face, "/admin/requests/open/cancel", b"{}")
     assert msgspec.json.decode(again.body, type=CancelReply) == CancelReply(False)
 
