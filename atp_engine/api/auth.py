@@ -21,16 +21,19 @@ from starlette.types import Receive, Scope, Send
 
 from atp_engine.api.errors import HeaderList, Problem, dialect_of, problem_of, render_problem
 from atp_engine.api.guard import PAGE_HEADERS
-from atp_engine.api.logins import BrowserSession, BrowserSessions, FailureBrake, LaunchCodes, is_same_secret
+from atp_engine.api.logins import BrowserSession, BrowserSessions, LaunchCodes, is_same_secret
 from atp_engine.core.errors import ATPError, Forbidden, InvalidKey, RateLimited
 from atp_engine.core.ports import Clock, NewId
 from atp_engine.core.types import Caller
+from atp_engine.limits.rate import TokenBucket
 
 log = logging.getLogger(__name__)
 
 ADMIN = "admin"
 VIEWER = "viewer"
 _ROLES = (ADMIN, VIEWER)
+_FAILURES_PER_MINUTE = 10
+"""Of all callers together: on loopback everybody has the same address. Good secrets never meet it."""
 
 
 class Policy(StrEnum):
@@ -88,7 +91,8 @@ class Gate:
         self._verify_admin = verify_admin
         self._identify_client = identify_client
         self._is_metrics_public = is_metrics_public
-        self._brake = FailureBrake(clock)
+        self._clock = clock
+        self._failures = TokenBucket(_FAILURES_PER_MINUTE, clock.monotonic())
         self.new_id = new_id
         self.cookie_name = cookie_name
         self.sessions = BrowserSessions(clock)
@@ -145,7 +149,7 @@ class Gate:
             raise Forbidden("The page is out of date; reload it.")
 
     def _refuse(self, message: str) -> NoReturn:
-        wait_s = self._brake.fail()
+        wait_s = self._failures.take(self._clock.monotonic())
         if wait_s:
             raise RateLimited("Too many failed tries.", retry_after_s=wait_s)
         log.warning("admin credential refused")

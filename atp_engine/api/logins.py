@@ -1,4 +1,4 @@
-"""What the dashboard's visitors hold: browser sessions, one-time launch codes, a brake on guessing.
+"""What the dashboard's visitors hold: browser sessions and one-time launch codes.
 
 Owned by `auth.Gate`. Secrets are kept as SHA-256 only, everything is bounded and timed by the
 monotonic clock, and nothing survives a restart (people log in again).
@@ -88,30 +88,6 @@ class LaunchCodes:
         """The role it grants, once; None when unknown, used or too old."""
         role, ends_at_s = self._codes.pop(_digest(code), ("", 0.0))
         return role if role and self._clock.monotonic() < ends_at_s else None
-
-
-class FailureBrake:
-    """Slows guessing down: ten failures at once, then one every six seconds. Good secrets never meet it.
-
-    One brake for all callers: on loopback everybody has the same address.
-    """
-
-    def __init__(self, clock: Clock, burst: int = 10, every_s: float = 6.0) -> None:
-        self._clock = clock
-        self._burst = float(burst)
-        self._every_s = every_s
-        self._left = float(burst)
-        self._at_s = clock.monotonic()
-
-    def fail(self) -> float:
-        """Counts a failure: 0 when it may be answered plainly, else the seconds to wait."""
-        now_s = self._clock.monotonic()
-        self._left = min(self._burst, self._left + (now_s - self._at_s) / self._every_s)
-        self._at_s = now_s
-        if self._left >= 1.0:
-            self._left -= 1.0
-            return 0.0
-        return (1.0 - self._left) * self._every_s
 
 
 def is_same_secret(given: str, expected: str) -> bool:
