@@ -135,7 +135,8 @@ class Database:
             try:
                 return query(connection)
             finally:
-                connection.execute("COMMIT")
+                if connection.in_transaction:
+                    connection.execute("COMMIT")
         except sqlite3.Error as error:
             if is_damage(error):
                 suspect(self.path)

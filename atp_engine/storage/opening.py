@@ -138,6 +138,8 @@ def _open_sound(path: Path) -> sqlite3.Connection:
         if mode != "wal":
             raise StorageError(f"the file system of {path} cannot hold a write-ahead log")
         connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute("PRAGMA cache_size=-8000")
+        connection.execute("PRAGMA temp_store=MEMORY")
         connection.execute("PRAGMA wal_autocheckpoint=20000")  # a backstop: the writer does it between commits
         connection.execute("PRAGMA journal_size_limit=67108864")
         migrate(connection)

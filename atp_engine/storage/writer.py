@@ -113,9 +113,15 @@ class Writer:
         self._thread.join()
 
     def _run(self) -> None:
-        while self._gather():
-            self._commit()
-            self._do_chores()
+        """The thread, and the boundary for what nobody expected: it ends, visibly."""
+        try:
+            while self._gather():
+                self._commit()
+                self._do_chores()
+        except Exception:
+            _log.exception("the thread that writes the database ended by a bug")
+            self.trouble = "its thread ended by a bug, see the log"
+            self.trouble_since = self._clock.monotonic()
         try:
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         except sqlite3.Error as error:

@@ -267,6 +267,22 @@ async def test_closing_under_a_lock_ends_in_bounded_time(tmp_path: Path) -> None
     lock.release()
 
 
+async def test_a_bug_that_ends_the_writer_shows_and_waits_stay_bounded(tmp_path: Path) -> None:
+    database = Database.open(tmp_path / "atp.db", SystemClock(), wait_s=0.2)
+
+    def fail() -> None:
+        raise RuntimeError("a bug")
+
+    database.submit(Write(on_commit=fail))
+    await until(lambda: "ended by a bug" in database.state())
+    requests = RequestRepository(database)
+    for _ in range(2):
+        with pytest.raises(StorageError, match="ended by a bug"):
+            await requests.add_durably(a_record("req_1"))
+    assert (await requests.page()).requests == ()
+    await database.aclose()
+
+
 async def test_synced_writes_are_forced_and_the_next_are_not(database: Database) -> None:
     seen: list[int] = []
 
