@@ -1,8 +1,8 @@
 """The second implementation of `Transport`, over aiohttp: for providers behind an HTTP or SOCKS proxy,
 and for those whose config asks for it.
 
-It keeps one aiohttp session per origin so that the cap on connections is the origin's own. Slower
-than `pooled` (some 70 us more a call), equal in what it promises.
+It keeps one aiohttp session per origin so that the cap on connections is the origin's own. Several
+times slower than `pooled`, equal in what it promises.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ class AiohttpTransport:
                 try:
                     response = await self._send(session, request, trace)
                 except _DIED as error:
-                    if not trace.is_reused or isinstance(error, aiohttp.ClientConnectorError):
+                    if request.is_retry or not trace.is_reused or isinstance(error, aiohttp.ClientConnectorError):
                         raise
                     response = await self._send(session, request, trace)
         except (TimeoutError, aiohttp_socks.ProxyTimeoutError) as error:
