@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from atp_engine.client.endpoint import Endpoint
     from atp_engine.config.load import Environment, Loaded
     from atp_engine.config.paths import Paths
+    from atp_engine.core.ports import Clock
+    from atp_engine.providers.transport import Transport
 
 _EPILOG = "Without a command: start an engine if none answers for the data directory, and open the console on it."
 
@@ -150,12 +152,19 @@ def _serve(arguments: argparse.Namespace) -> int:
     log_file = loaded.config.logging.file
     log = configure(loaded.config.logging.level, Path(log_file) if log_file else None)
     try:
-        engine = Engine(loaded, paths, environment, found=detection.found)
+        engine = Engine(loaded, paths, environment, proxied=_proxied, found=detection.found)
         lines = [f"atp-console listens on {engine.url}", f"config {loaded.path}", f"data   {paths.data_dir}"]
         run(engine, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP), lambda: print("\n".join(lines), flush=True))
     finally:
         log.close()
     return 0
+
+
+def _proxied(clock: Clock, proxy: str | None) -> Transport:
+    """The transport for proxies; its import is paid by the first config that needs it."""
+    from atp_engine.providers.aiohttp_transport import AiohttpTransport
+
+    return AiohttpTransport(clock, proxy)
 
 
 def _overridden(loaded: Loaded, arguments: argparse.Namespace) -> Loaded:

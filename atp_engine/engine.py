@@ -42,7 +42,7 @@ from atp_engine.providers.registry import kinds
 from atp_engine.routing.health import HealthBook
 from atp_engine.routing.router import Router
 from atp_engine.services.admission import Door
-from atp_engine.services.assembly import Assembly
+from atp_engine.services.assembly import Assembly, ProxiedTransport
 from atp_engine.services.attempts import Attempts
 from atp_engine.services.captures import Captures
 from atp_engine.services.completions import Completions
@@ -78,6 +78,7 @@ class Engine:
         paths: Paths,
         environment: Environment,
         *,
+        proxied: ProxiedTransport,
         found: tuple[str, ...] = (),
         clock: Clock | None = None,
         rng: Rng | None = None,
@@ -85,13 +86,15 @@ class Engine:
         """Opens everything that can fail: database, sockets, credentials. Blocks for a moment.
 
         Raises ConfigError, StorageError or CannotListen with plain lines; nothing is left open then
-        but what the process's end closes. `found` is what the first run detected, for the empty screen.
+        but what the process's end closes. `proxied` makes the transport of providers behind a proxy,
+        `found` is what the first run detected, for the empty screen.
         """
         prepare(paths)
         self._paths = paths
         self._path = loaded.path
         self._environment = environment
         self._found = found
+        self._proxied = proxied
         self._clock = clock = clock or SystemClock()
         self._rng = rng = rng or random.Random()  # noqa: S311 - jitter and shares, no secrets
         config = loaded.config
@@ -112,7 +115,7 @@ class Engine:
     def _build_state(self, loaded: Loaded) -> None:
         """What outlives a config: stores, sessions, health, counters."""
         config, clock = loaded.config, self._clock
-        self._assembly = Assembly(clock)
+        self._assembly = Assembly(clock, self._proxied)
         secrets, problems = resolve_all(config, loaded.path, self._environment)
         self._runtime = RuntimeRef(self._assembly.build(config, 1, secrets))
         self._secret_problems = tuple(str(problem) for problem in problems)

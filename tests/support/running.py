@@ -18,6 +18,7 @@ from atp_engine.config.load import environment, parse
 from atp_engine.config.paths import Paths, default_paths
 from atp_engine.core.views import RequestView
 from atp_engine.engine import Engine
+from atp_engine.providers.aiohttp_transport import AiohttpTransport
 from atp_engine.providers.registry import kinds
 
 SIMULATED = """
@@ -163,7 +164,7 @@ async def running(folder: Path, toml: str) -> AsyncIterator[Running]:
     config_file.write_text(toml)
     here = replace(environment(), home=folder, data_dir=folder / "data", config_file=config_file, runtime_dir=None)
     paths = default_paths(here)
-    engine = Engine(parse(toml, config_file, kinds()), paths, here)
+    engine = Engine(parse(toml, config_file, kinds()), paths, here, proxied=AiohttpTransport)
     ready = asyncio.Event()
     task = asyncio.create_task(engine.run(ready.set))
     waiting = asyncio.create_task(ready.wait())
