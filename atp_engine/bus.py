@@ -64,16 +64,13 @@ class EventBus:
         self._seq = 0
         self._history: deque[AnyEvent] = deque(maxlen=history)
         self._subscriptions: set[Subscription] = set()
+        self.has_listeners = False
+        """Somebody listens: work that only feeds faces can be skipped otherwise."""
 
     @property
     def seq(self) -> int:
         """Number of the last event."""
         return self._seq
-
-    @property
-    def has_listeners(self) -> bool:
-        """True while somebody listens: work that only feeds faces can be skipped otherwise."""
-        return bool(self._subscriptions)
 
     def skip(self) -> None:
         """Passes over an event that nobody would hear: the number rises and the history is void, so that a
@@ -108,7 +105,9 @@ class EventBus:
         """A subscription for the time of the block."""
         subscription = Subscription(capacity)
         self._subscriptions.add(subscription)
+        self.has_listeners = True
         try:
             yield subscription
         finally:
             self._subscriptions.discard(subscription)
+            self.has_listeners = bool(self._subscriptions)

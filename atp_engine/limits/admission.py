@@ -44,6 +44,7 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 _ADMITTED = Verdict(Step.ADMIT)
+_WOULD_WAIT = Verdict(Step.QUEUE)
 
 
 class Admission:
@@ -72,8 +73,13 @@ class Admission:
         """Requests that wait, by class."""
         return self._queue.waiting()
 
-    def decide(self, key: str, qos: QoS, per_minute: int, now: float, cost: float = 1.0) -> Verdict:
+    def decide(
+        self, key: str, qos: QoS, per_minute: int, now: float, cost: float = 1.0, *, may_queue: bool = True
+    ) -> Verdict:
         """Admits (a place is taken), queues or refuses a request of `key`.
+
+        Without `may_queue` a request that would have to wait changes nothing: the step is QUEUE, with no
+        ticket.
 
         `per_minute` is the key's request rate, 0 for none; `cost` counts within the key's turns only.
         """
@@ -86,6 +92,8 @@ class Admission:
             self.in_flight += 1
             self._rates.take(key, per_minute, now)
             return _ADMITTED
+        if not may_queue:
+            return _WOULD_WAIT
         if self._queue_timeout_s <= 0:
             return self._full(f"all {self._max_parallel} places in flight are taken")
         ticket, displaced = self._queue.push(key, qos, now, now + self._queue_timeout_s, cost)

@@ -1,6 +1,6 @@
 """The engine's door at run time: the futures of those who wait, around the pure maths of `limits`.
 
-`completions` enters once per request and releases the permit on every exit path. The engine's ticker
+`completions` is admitted or waits once per request and releases the permit on every exit path. The engine's ticker
 calls `expire`. Used on the event loop only.
 """
 
@@ -56,15 +56,27 @@ class Door:
         """Rate buckets forgotten because there were too many keys."""
         return self._admission.dropped_buckets
 
-    async def enter(self, caller: Caller) -> Permit:
-        """A permit, at once or after a wait in the fair queue.
+    def admit(self, caller: Caller) -> Permit | None:
+        """A permit at once, None when there is no place now: then `wait`.
 
-        Raises RateLimited or QueueFull with a Retry-After; a refusal burns nothing. Cancelling while
-        waiting gives the place in the queue back.
+        Raises RateLimited with a Retry-After; a refusal burns nothing.
         """
         now = self._clock.monotonic()
-        per_minute = caller.requests_per_minute or self._limits.requests_per_minute
-        verdict = self._admission.decide(caller.key_id, caller.qos, per_minute, now)
+        verdict = self._admission.decide(caller.key_id, caller.qos, self._per_minute(caller), now, may_queue=False)
+        if verdict.step is Step.ADMIT:
+            return Permit(self)
+        if verdict.step is Step.RATE_LIMITED:
+            raise RateLimited(verdict.reason, retry_after_s=verdict.retry_after_s)
+        return None
+
+    async def wait(self, caller: Caller) -> Permit:
+        """A permit after a wait in the fair queue.
+
+        Raises QueueFull or RateLimited with a Retry-After; a refusal burns nothing. Cancelling gives the
+        place in the queue back.
+        """
+        now = self._clock.monotonic()
+        verdict = self._admission.decide(caller.key_id, caller.qos, self._per_minute(caller), now)
         if verdict.step is Step.ADMIT:
             return Permit(self)
         if verdict.step is Step.RATE_LIMITED:
@@ -78,21 +90,22 @@ class Door:
         try:
             await future
         except asyncio.CancelledError:
-            if (
-                not self._admission.leave(ticket)
-                and future.done()
-                and not future.cancelled()
-                and not future.exception()
-            ):
+            was_admitted = future.done() and not future.cancelled() and future.exception() is None
+            if not self._admission.leave(ticket) and was_admitted:
                 self.release()
             raise
         finally:
             self._waiting.pop(ticket, None)
         return Permit(self)
 
+    def _per_minute(self, caller: Caller) -> int:
+        return caller.requests_per_minute or self._limits.requests_per_minute
+
     def release(self) -> None:
         """A place is free: those who wait get it."""
-        self._grant(self._admission.release(self._clock.monotonic()))
+        granted = self._admission.release(self._clock.monotonic())
+        if granted:
+            self._grant(granted)
 
     def expire(self) -> None:
         """Refuses those who waited too long; called once a second."""

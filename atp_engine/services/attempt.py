@@ -158,15 +158,18 @@ class Attempt:
                 response.set_deadline(self._clock.monotonic() + _ERROR_BODY_S, "total")
                 body = await response.read_all(_MAX_ERROR_BYTES)
                 raise provider.classify(response.status, response.headers, body)
+            created = int(job.live.started_at)
             if job.facts.is_stream:
-                self.tap = pair.tap(job.facts, job.live.id)
+                self.tap = pair.tap(job.facts, job.live.id, created=created)
                 return await self._stream(response, self.tap)
             response.set_deadline(_off_if_inf(self._total_at), "total")
-            reply = pair.reply(await response.read_all(MAX_REPLY_BYTES))
+            body = await response.read_all(MAX_REPLY_BYTES)
+            reply = pair.reply(body, created=created, prompt_tokens=job.facts.prompt_tokens_estimate)
         except BaseException:
             response.close()
             raise
-        self.usage = reply.usage or self._estimated(len(reply.text))
+        response.close()
+        self.usage = reply.usage or self._estimated(reply.output_chars)
         job.live.finish_reason = reply.finish_reason
         if reply.dropped_fields:
             job.live.dropped_fields += reply.dropped_fields

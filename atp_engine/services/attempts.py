@@ -106,8 +106,7 @@ class Attempts:
         live = job.live
         live.served = spec
         live.tries += 1
-        if live.tries > 1:
-            self._requests.announce(live)
+        self._requests.announce(live)
         return attempt
 
     def _step(self, job: Job, spec: DeploymentSpec, error: UpstreamError, tries_here: int, has_other: bool) -> NextStep:

@@ -13,7 +13,7 @@ from atp_engine.core.text import safe_text
 from atp_engine.core.types import Caller, RequestState, RouteDecision
 from atp_engine.dialects.clients import read_client
 from atp_engine.dialects.facts import read_facts
-from atp_engine.services.admission import Door
+from atp_engine.services.admission import Door, Permit
 from atp_engine.services.attempt import Attempt, Job, RawCall, Sink
 from atp_engine.services.attempts import Attempts
 from atp_engine.services.live import LiveRequest
@@ -64,7 +64,8 @@ class Completions:
             task.uncancel()
             raise cancelled from None
         live.cancel = None
-        await attempt.drain()
+        if attempt.tap is not None:
+            await attempt.drain()
 
     async def _serve(self, call: RawCall, live: LiveRequest, sink: Sink) -> Attempt:
         runtime = self._runtime.current
@@ -77,12 +78,12 @@ class Completions:
         if route is None:
             raise UnknownModel(_unknown_model(facts.model, runtime), param="model")
         live.route = route.name
-        permit = await self._door.enter(live.caller)
+        permit = self._door.admit(live.caller) or await self._wait(live)
         try:
-            live.state = RequestState.CONNECTING
             decision = live.decision = self._attempts.decide(runtime, route, facts)
             if decision.is_empty:
                 raise _no_route(decision)
+            live.state = RequestState.CONNECTING
             job = Job(runtime, route, live, call, facts, sink)
             attempt, last = await self._attempts.run(job, decision)
             if live.capture is not None:
@@ -92,6 +93,11 @@ class Completions:
         finally:
             permit.release()
         return attempt
+
+    async def _wait(self, live: LiveRequest) -> Permit:
+        """A place in the queue, visible while it lasts."""
+        self._recorder.announce(live)
+        return await self._door.wait(live.caller)
 
 
 def _state_of(error: ATPError, sink: Sink) -> RequestState:

@@ -54,51 +54,39 @@ class Capture:
 
 
 class LiveRequest:
-    """One client call while it runs; plain mutable fields, written by the walk only."""
+    """One client call while it runs; plain mutable fields, written by the walk only.
 
-    __slots__ = (
-        "asked",
-        "attempts",
-        "caller",
-        "cancel",
-        "cancelled_by",
-        "capture",
-        "config_version",
-        "cost",
-        "decision",
-        "dialect",
-        "dropped_fields",
-        "error_code",
-        "error_message",
-        "facts",
-        "finish_reason",
-        "first_content_at",
-        "has_body",
-        "hint",
-        "http_status",
-        "id",
-        "is_stream",
-        "last_content_at",
-        "route",
-        "served",
-        "session",
-        "started_at",
-        "started_mono",
-        "state",
-        "tap",
-        "tries",
-        "ttft_ms",
-        "usage",
-    )
+    What most requests never change stands on the class, which makes a new one cheap.
+    """
+
+    state = RequestState.QUEUED
+    config_version = 0
+    asked = ""
+    route = ""
+    session: Session | None = None
+    is_stream = False
+    facts: RequestFacts | None = None
+    decision: RouteDecision | None = None
+    tries = 0
+    served: DeploymentSpec | None = None
+    tap: StreamTap | None = None
+    ttft_ms: float | None = None
+    first_content_at = 0.0
+    last_content_at = 0.0
+    usage: TokenUsage = NO_USAGE
+    cost: Cost = UNKNOWN_COST
+    http_status = 0
+    error_code = ""
+    error_message = ""
+    finish_reason = ""
+    dropped_fields: tuple[str, ...] = ()
+    has_body = False
+    capture: Capture | None = None
+    cancel: Callable[[], object] | None = None
+    cancelled_by = ""
 
     def __init__(
-        self,
-        request_id: str,
-        dialect: Dialect,
-        caller: Caller,
-        hint: ClientHint,
-        started_at: float,
-        started_mono: float,
+        self, request_id: str, dialect: Dialect, caller: Caller, hint: ClientHint, started_at: float, started_mono: float
     ) -> None:
         self.id = request_id
         self.dialect = dialect
@@ -106,43 +94,22 @@ class LiveRequest:
         self.hint = hint
         self.started_at = started_at
         self.started_mono = started_mono
-        self.state = RequestState.QUEUED
-        self.config_version = 0
-        self.asked = ""
-        self.route = ""
-        self.session: Session | None = None
-        self.is_stream = False
-        self.facts: RequestFacts | None = None
-        self.decision: RouteDecision | None = None
         self.attempts: list[AttemptRecord] = []
-        self.tries = 0
-        self.served: DeploymentSpec | None = None
-        self.tap: StreamTap | None = None
-        self.ttft_ms: float | None = None
-        self.first_content_at = 0.0
-        self.last_content_at = 0.0
-        self.usage: TokenUsage = NO_USAGE
-        self.cost: Cost = UNKNOWN_COST
-        self.http_status = 0
-        self.error_code = ""
-        self.error_message = ""
-        self.finish_reason = ""
-        self.dropped_fields: tuple[str, ...] = ()
-        self.has_body = False
-        self.capture: Capture | None = None
-        self.cancel: Callable[[], object] | None = None
-        self.cancelled_by = ""
 
     def view(self, now_mono: float) -> RequestView:
         """The row as of monotonic `now_mono`."""
         tap = self.tap
         is_final = self.state.is_final
         usage = self.usage
+        prompt_tokens = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens
         output_tokens = usage.output_tokens
         is_estimated = usage.is_estimated
-        if not is_final and tap is not None:
-            output_tokens = tap.content_events
+        if not is_final:
             is_estimated = True
+            if self.facts is not None:
+                prompt_tokens = self.facts.prompt_tokens_estimate
+            if tap is not None:
+                output_tokens = tap.content_events
         served = self.served
         session = self.session
         return RequestView(
@@ -166,7 +133,7 @@ class LiveRequest:
             self.ttft_ms,
             (now_mono - self.started_mono) * 1000.0 if is_final else None,
             self.tokens_per_s(output_tokens, now_mono),
-            usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens,
+            prompt_tokens,
             usage.cache_read_tokens,
             output_tokens,
             usage.reasoning_tokens,
@@ -200,9 +167,8 @@ class LiveRequests:
         return len(self._open)
 
     def begin(self, live: LiveRequest) -> None:
-        """Makes the request visible."""
+        """Puts the request among the open ones; it is announced when it waits or is decided."""
         self._open[live.id] = live
-        self.announce(live)
 
     def announce(self, live: LiveRequest) -> None:
         """Tells listeners the request's present row."""

@@ -57,6 +57,10 @@ class Recorder:
         self._requests.begin(live)
         return live
 
+    def announce(self, live: LiveRequest) -> None:
+        """Tells listeners that the request stands where it stands."""
+        self._requests.announce(live)
+
     async def finish(self, live: LiveRequest, call: RawCall, state: RequestState, error: ATPError | None) -> None:
         """Settles the request; a second call for the same request does nothing.
 
