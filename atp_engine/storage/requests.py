@@ -21,7 +21,7 @@ from atp_engine.storage.batch import Write
 from atp_engine.storage.database import Database
 from atp_engine.storage.request_queries import Neighbours, RequestRecord
 from atp_engine.storage.summaries import Totals, day_start, totals_since
-from atp_engine.storage.tables import ATTEMPTS, ATTEMPTS_PER_REQUEST, DECISIONS, KINDS, REQUESTS, Row, Table
+from atp_engine.storage.tables import ATTEMPTS, ATTEMPTS_PER_REQUEST, DECISIONS, KINDS, NULL, REQUESTS, Row, Table
 
 __all__ = ["Neighbours", "RequestRecord", "RequestRepository", "Totals"]
 
@@ -123,16 +123,16 @@ class RequestRepository:
             view.started_at,
             view.session_id,
             kind_id,
-            view.error_message or None,
-            view.ttft_ms,
-            view.duration_ms,
-            view.tokens_per_s,
+            view.error_message or NULL,
+            NULL if view.ttft_ms is None else view.ttft_ms,
+            NULL if view.duration_ms is None else view.duration_ms,
+            NULL if view.tokens_per_s is None else view.tokens_per_s,
             view.prompt_tokens,
             view.cache_read_tokens,
             view.output_tokens,
             view.reasoning_tokens,
             view.cost_nusd,
-            _json(record.dropped_fields) if record.dropped_fields else None,
+            _json(record.dropped_fields) if record.dropped_fields else NULL,
             record.position,
         )
         line = number * ATTEMPTS_PER_REQUEST
@@ -175,15 +175,15 @@ def _attempt_row(line: int, attempt: AttemptRecord) -> Row:
         attempt.outcome._value_,
         attempt.started_ms,
         attempt.duration_ms,
-        attempt.ttft_ms,
+        NULL if attempt.ttft_ms is None else attempt.ttft_ms,
         attempt.http_status,
-        attempt.message or None,
+        attempt.message or NULL,
         usage.input_tokens,
         usage.output_tokens,
         usage.cache_read_tokens,
         usage.cache_write_tokens,
         usage.reasoning_tokens,
-        usage.is_estimated,
+        1 if usage.is_estimated else 0,
         attempt.cost_nusd,
         attempt.price_state._value_,
     )
