@@ -137,12 +137,11 @@ def _places(arguments: argparse.Namespace) -> tuple[Environment, Paths]:
 def _serve(arguments: argparse.Namespace) -> int:
     import signal
 
-    from atp_engine.providers.registry import kinds
-
     from atp_engine.config.first_run import detect, write_if_missing
     from atp_engine.config.load import load
     from atp_engine.engine import Engine, run
     from atp_engine.logs import configure
+    from atp_engine.providers.registry import kinds
 
     environment, paths = _places(arguments)
     detection = detect(environment)
@@ -269,7 +268,7 @@ def _demo(arguments: argparse.Namespace) -> int:
     except CannotStart as error:
         raise _Refused(str(error)) from None
     traffic = [sys.executable, "-m", "atp_console", "traffic", "--data-dir", str(paths.data_dir)]
-    with subprocess.Popen(
+    with subprocess.Popen(  # noqa: S603 - our own program
         traffic, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as clients:
         try:
@@ -292,13 +291,12 @@ def _traffic(arguments: argparse.Namespace) -> int:
     _, paths = _places(arguments)
     key = paths.client_key.read_text().strip()
     clock = SystemClock()
+    rng = random.Random(arguments.seed)  # noqa: S311 - which prompt comes next
 
     async def imitate() -> None:
         transport = PooledTransport(clock)
         try:
-            await Imitation(endpoint, key, transport, random.Random(arguments.seed), clock.monotonic).run(
-                arguments.clients
-            )
+            await Imitation(endpoint, key, transport, rng, clock.monotonic).run(arguments.clients)
         finally:
             await transport.aclose()
 
@@ -336,10 +334,9 @@ def _running_endpoint(arguments: argparse.Namespace) -> Endpoint:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from atp_engine.providers.registry import kinds
-
     from atp_engine.config.load import load
     from atp_engine.config.secrets import resolve_all
+    from atp_engine.providers.registry import kinds
 
     environment, paths = _places(arguments)
     loaded = load(arguments.file or paths.config_file, kinds())

@@ -61,7 +61,7 @@ def start(data_dir: Path, arguments: list[str]) -> Endpoint:
     said = data_dir / "start.log"
     with said.open("wb") as output:
         said.chmod(0o600)
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: S603 - our own program
             [sys.executable, "-m", "atp_console", "serve", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=output,

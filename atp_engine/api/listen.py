@@ -99,7 +99,7 @@ def _holder(port: int) -> str:
     for process in Path("/proc").glob("[0-9]*") if inodes else ():
         try:
             for descriptor in (process / "fd").iterdir():
-                if os.readlink(descriptor) in inodes:
+                if str(descriptor.readlink()) in inodes:
                     return f"{(process / 'comm').read_text().strip()} (pid {process.name})"
         except OSError:
             continue

@@ -10,9 +10,9 @@ import msgspec
 from atp_engine.core.events import AnyEvent
 
 _CAP_BYTES = 16 * 1_048_576
-_batch = msgspec.json.Decoder(tuple[AnyEvent, ...])
-_pieces = msgspec.json.Decoder(tuple[msgspec.Raw, ...])
-_event = msgspec.json.Decoder(AnyEvent)
+_BATCH = msgspec.json.Decoder(tuple[AnyEvent, ...])
+_PIECES = msgspec.json.Decoder(tuple[msgspec.Raw, ...])
+_EVENT = msgspec.json.Decoder(AnyEvent)
 
 
 class FrameReader:
@@ -44,7 +44,7 @@ def _events_of(frame: bytes) -> tuple[AnyEvent, ...]:
         return ()
     payload = b"\n".join(lines)
     try:
-        return _batch.decode(payload)
+        return _BATCH.decode(payload)
     except msgspec.ValidationError:
         return _known_events(payload)
     except msgspec.DecodeError:
@@ -55,12 +55,12 @@ def _known_events(payload: bytes) -> tuple[AnyEvent, ...]:
     """The events that this version knows, one by one."""
     known: list[AnyEvent] = []
     try:
-        pieces = _pieces.decode(payload)
+        pieces = _PIECES.decode(payload)
     except msgspec.DecodeError:
         return ()
     for piece in pieces:
         try:
-            known.append(_event.decode(piece))
+            known.append(_EVENT.decode(piece))
         except msgspec.DecodeError:
             continue
     return tuple(known)

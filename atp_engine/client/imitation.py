@@ -154,7 +154,8 @@ class Imitation:
         """The text of one answer, None when the conversation ends in an error."""
         body = json.dumps(_body(persona, model, session, messages)).encode()
         path = b"/v1/messages" if persona.dialect is Dialect.ANTHROPIC else b"/v1/chat/completions"
-        lines = f"content-type: application/json\r\nuser-agent: {persona.user_agent}\r\nauthorization: Bearer {self._key}\r\n"
+        lines = f"content-type: application/json\r\nauthorization: Bearer {self._key}\r\n"
+        lines += f"user-agent: {persona.user_agent}\r\n"
         if persona.session_header:
             lines += f"{persona.session_header}: {session}\r\n"
         if persona.dialect is Dialect.ANTHROPIC:

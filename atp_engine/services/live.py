@@ -86,7 +86,13 @@ class LiveRequest:
     cancelled_by = ""
 
     def __init__(
-        self, request_id: str, dialect: Dialect, caller: Caller, hint: ClientHint, started_at: float, started_mono: float
+        self,
+        request_id: str,
+        dialect: Dialect,
+        caller: Caller,
+        hint: ClientHint,
+        started_at: float,
+        started_mono: float,
     ) -> None:
         self.id = request_id
         self.dialect = dialect

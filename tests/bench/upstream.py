@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from typing import cast
+from typing import ClassVar, cast
 
 import uvloop
 
@@ -77,7 +77,7 @@ def _json_answer(size: int) -> bytes:
 class Upstream(asyncio.Protocol):
     """One connection; answers each request as soon as its body is there."""
 
-    answers = {b"/json1k": _json_answer(1024), b"/json4k": _json_answer(4096)}
+    answers: ClassVar = {b"/json1k": _json_answer(1024), b"/json4k": _json_answer(4096)}
     chunk = _framed(chat_chunk("plausible words "))
 
     def __init__(self) -> None:
