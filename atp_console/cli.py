@@ -67,7 +67,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.set_defaults(run=_console)
     commands = parser.add_subparsers(title="commands", metavar="")
-    _add(commands, "serve", _serve, "the engine in the foreground, headless", [places, server])
+    serve = _add(commands, "serve", _serve, "the engine in the foreground, headless", [places, server])
+    serve.add_argument(
+        "--log-file", type=Path, help="where the log goes unless the config says (default: standard error)"
+    )
     attach = _add(commands, "attach", _attach, "the console on a running engine", [places, look])
     attach.add_argument(
         "url", nargs="?", help="http://host:port of a remote engine (token: ATP_TOKEN_FILE or --token-file)"
@@ -148,8 +151,14 @@ def _serve(arguments: argparse.Namespace) -> int:
     if arguments.config is None:
         write_if_missing(paths.config_file, detection)
     loaded = _overridden(load(paths.config_file, kinds()), arguments)
-    log_file = loaded.config.logging.file
-    log = configure(loaded.config.logging.level, Path(log_file) if log_file else None)
+    logging = loaded.config.logging
+    log_file = logging.file or arguments.log_file
+    log = configure(
+        logging.level,
+        Path(log_file) if log_file else None,
+        max_file_bytes=logging.max_file_bytes,
+        kept_files=logging.kept_files,
+    )
     try:
         engine = Engine(loaded, paths, environment, proxied=_proxied, found=detection.found)
         lines = [f"atp-console listens on {engine.url}", f"config {loaded.path}", f"data   {paths.data_dir}"]

@@ -62,7 +62,7 @@ def start(data_dir: Path, arguments: list[str]) -> Endpoint:
     with said.open("wb") as output:
         said.chmod(0o600)
         process = subprocess.Popen(  # noqa: S603 - our own program
-            [sys.executable, "-m", "atp_console", "serve", *arguments],
+            [sys.executable, "-m", "atp_console", "serve", *arguments, "--log-file", str(data_dir / "engine.log")],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

@@ -65,12 +65,19 @@ class EventBus:
         self._history: deque[AnyEvent] = deque(maxlen=history)
         self._subscriptions: set[Subscription] = set()
         self.has_listeners = False
-        """Somebody listens: work that only feeds faces can be skipped otherwise."""
+        """Somebody listens or is about to: work that only feeds faces can be skipped otherwise."""
+        self._expected = 0
 
     @property
     def seq(self) -> int:
         """Number of the last event."""
         return self._seq
+
+    def expect(self) -> None:
+        """A snapshot was read, so its reader will subscribe soon: the next events are kept for it, as many
+        as the history holds."""
+        self._expected = self._history.maxlen or 0
+        self.has_listeners = True
 
     def skip(self) -> None:
         """Passes over an event that nobody would hear: the number rises and the history is void, so that a
@@ -82,8 +89,11 @@ class EventBus:
     def publish(self, make: Callable[[int], AnyEvent]) -> None:
         """Builds the event with its number and offers it to everybody; without listeners it is skipped."""
         if not self._subscriptions:
-            self.skip()
-            return
+            self._expected -= 1
+            if self._expected <= 0:
+                self.has_listeners = False
+                self.skip()
+                return
         self._seq += 1
         event = make(self._seq)
         self._history.append(event)
@@ -110,4 +120,5 @@ class EventBus:
             yield subscription
         finally:
             self._subscriptions.discard(subscription)
+            self._expected = 0
             self.has_listeners = bool(self._subscriptions)

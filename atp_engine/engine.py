@@ -285,6 +285,7 @@ class Engine:
         settings = self._runtime.current.config.server
         self._server = build_server(
             self._app,
+            new_id=self._new_id,
             header_timeout_s=settings.header_timeout_s,
             body_timeout_s=settings.body_timeout_s,
             drain_s=settings.drain_s + 2.0,
@@ -383,7 +384,8 @@ class Engine:
         return ""
 
     async def _probe_config(self) -> str:
-        return "; ".join(self._vitals.config_problems)
+        count = len(self._vitals.config_problems)
+        return f"warning: {count} config problems, see atp-console status" if count else ""
 
     async def _probe_providers(self) -> str:
         now = self._clock.monotonic()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from atp_engine.core.errors import InvalidRequest
+from atp_engine.core.errors import InvalidRequest, StorageError
 from atp_engine.core.filter import FilterError, parse
 from atp_engine.core.ports import Clock
 from atp_engine.core.views import RequestDetail, RequestPage, RequestView, Tail
@@ -62,7 +62,7 @@ class History:
         if record is None:
             return None
         place = await self._repository.neighbours(request_id)
-        request_body, response_body = (await self._bodies.get(request_id)) if record.view.has_body else (None, None)
+        request_body, response_body = await self._kept(record.view)
         return RequestDetail(
             request=record.view,
             decision=record.decision,
@@ -75,6 +75,15 @@ class History:
             previous_id=place.previous_id if place else "",
             next_id=place.next_id if place else "",
         )
+
+    async def _kept(self, view: RequestView) -> tuple[bytes | None, bytes | None]:
+        """The stored bodies; none when the store cannot be read, which its state tells."""
+        if not view.has_body:
+            return None, None
+        try:
+            return await self._bodies.get(view.id)
+        except StorageError:
+            return None, None
 
     def tail(self, request_id: str) -> Tail | None:
         """The last text of an open request; None when it is not open."""

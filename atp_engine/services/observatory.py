@@ -51,7 +51,8 @@ class Observatory:
         self._first_run = first_run
 
     def snapshot(self) -> Snapshot:
-        """The whole live state as of the bus's present number."""
+        """The whole live state as of the bus's present number; its reader is expected to listen next."""
+        self.bus.expect()
         return Snapshot(
             seq=self.bus.seq,
             engine=self.status(),
