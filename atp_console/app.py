@@ -65,7 +65,7 @@ class ExitChoice(StrEnum):
 class ConsoleApp(App[ExitChoice], inherit_bindings=False):
     """The application. Tests build it with their own source, clock and zone."""
 
-    CSS_PATH = "styles/console.tcss"
+    CSS_PATH = Path(__file__).parent / "styles" / "console.tcss"
     TITLE = "ATP Console"
     ENABLE_COMMAND_PALETTE = False
     ALLOW_SELECT = False

@@ -69,6 +69,9 @@ class ConsoleScreen(Screen[None], inherit_bindings=False):
     def __init__(self, desk: Desk) -> None:
         super().__init__()
         self.desk = desk
+        self._head = Bar(desk.look, self._header, id="header")
+        self._foot = Bar(desk.look, self._footer, id="footer")
+        self._lost = NoticeBox(desk.look, lambda: desk.state.link, id="lost")
 
     # --- what subclasses say
 
@@ -109,10 +112,10 @@ class ConsoleScreen(Screen[None], inherit_bindings=False):
 
     def compose(self) -> ComposeResult:
         """Header, body, footer, and the box that tells of a lost engine."""
-        yield Bar(self.desk.look, self._header, id="header")
+        yield self._head
         yield from self.compose_body()
-        yield Bar(self.desk.look, self._footer, id="footer")
-        yield NoticeBox(self.desk.look, lambda: self.desk.state.link, id="lost")
+        yield self._foot
+        yield self._lost
 
     def on_mount(self) -> None:
         """The home pane gets the focus."""
@@ -134,9 +137,9 @@ class ConsoleScreen(Screen[None], inherit_bindings=False):
             return
         self.paint_body(due)
         if Due.FRAME in due:
-            self.query_one("#lost", NoticeBox).update()
-            self.query_one("#header", Bar).repaint()
-            self.query_one("#footer", Bar).repaint()
+            self._lost.update()
+            self._head.repaint()
+            self._foot.repaint()
 
     def _header(self, width: int) -> list[Line]:
         look, state = self.desk.look, self.desk.state

@@ -67,6 +67,7 @@ class FilteredRequests(RequestActs):
         if wanted.query != self.listing.filter.query or not self.listing.is_filter_on:
             self.listing.set_filter(wanted, self.desk.now())
             self.requests.sync()
+        self.filter_bar.set_class(self.problem is not None, "-mistake")
         self.paint_all()
 
     def on_filter_bar_typed(self, event: FilterBar.Typed) -> None:
@@ -88,6 +89,7 @@ class FilteredRequests(RequestActs):
             if self.problem is not None:
                 self.filter_bar.set_text(self.listing.filter.query)
                 self.problem = None
+                self.filter_bar.remove_class("-mistake")
             else:
                 self.apply_query(self.filter_bar.input.value, is_typing=False)
             self.requests.focus()

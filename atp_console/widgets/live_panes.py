@@ -53,7 +53,7 @@ class TailPane(Pane):
         pieces: list[Line] = [[(piece, "text")] for piece in wrapped(text.rstrip("\n"), width)]
         room = max(1, height - len(problem))
         pieces = pieces[-room:]
-        if view.state is RequestState.STREAMING and cells(pieces[-1][0][0]) < width:
+        if pieces and view.state is RequestState.STREAMING and cells(pieces[-1][0][0]) < width:
             pieces[-1] = [*pieces[-1], (self.look.glyphs.caret, "stream")]
         return [*pieces, *problem]
 

@@ -302,7 +302,7 @@ def _failover_detail(view: RequestView) -> RequestDetail:
             {"role": "system", "content": "You are a careful reviewer. Answer in short sentences."},
             {
                 "role": "user",
-                "content": "Explain why this SSE parser drops the final frame.\n\n```python\nfor line in body:\n    ...\n```",
+                "content": "Why does this parser drop the final frame?.\n\n```python\nfor line in body:\n    ...\n```",
             },
         ],
         "tools": [

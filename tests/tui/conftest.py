@@ -1,0 +1,40 @@
+"""Golden pictures of the console: `snapshots/tui/<name>@<cols>x<rows>.{txt,svg}`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from atp_console import shots
+from tests.support.console_driver import Driver
+
+GOLDENS = Path(__file__).parents[2] / "snapshots" / "tui"
+
+Golden = Callable[[Driver, str], None]
+
+
+@pytest.fixture(autouse=True)
+def colours_are_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The caller's wish for no colours would change every picture."""
+    monkeypatch.delenv("NO_COLOR", raising=False)
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Golden:
+    """Compares the screen with its golden text and picture; `--update-snapshots` accepts what is seen."""
+    is_update = bool(request.config.getoption("--update-snapshots"))
+
+    def compare(driver: Driver, name: str) -> None:
+        size = driver.app.size
+        for suffix, seen in (("txt", shots.text(driver.app)), ("svg", shots.svg(driver.app))):
+            path = GOLDENS / f"{name}@{size.width}x{size.height}.{suffix}"
+            if is_update:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(seen, encoding="utf-8")
+                continue
+            assert path.exists(), f"no golden {path.name}; look at it and accept it with --update-snapshots"
+            assert seen == path.read_text(encoding="utf-8"), f"{path.name} differs"
+
+    return compare
