@@ -54,15 +54,15 @@ _CODE = (
     "Add a --json flag to the status command and document it.",
     "Which index does this query use, and is it the right one?",
     "Review the diff: is the lock released on every path?",
-    "[[sim:500 on=sim-balanced]] Make the cache key stable across processes.",
-    "[[sim:429 retry=3 on=sim-balanced]] Split this file; it has outgrown its noun.",
+    "Make the cache key stable across processes.",
+    "Split this file; it has outgrown its noun.",
 )
 _SUPPORT = (
     "A customer cannot reset the password. Draft a friendly reply.",
     "Summarise this thread in three bullets.",
     "Translate the release note into German.",
     "Classify this ticket: billing, bug or question?",
-    "[[sim:cut after=30]] Write a polite reminder about the open invoice.",
+    "Write a polite reminder about the open invoice.",
 )
 _RESEARCH = (
     "Compare LFU and LRU for a cache of model answers.",
@@ -74,8 +74,12 @@ _JOBS = (
     "Extract the total, the currency and the due date as JSON.",
     "Tag this log line with a severity.",
     "Score this answer from 0 to 10.",
-    "[[sim:filter]] Write a product text for this item.",
+    "Write a product text for this item.",
 )
+
+_FAULTS = ("500 on=sim-balanced", "429 retry=3 on=sim-balanced", "cut after=30", "filter", "slow", "503 on=sim-fast")
+_FAULT_SHARE = 0.07
+"""Share of turns that ask the simulated provider for a fault, so that failover and errors are seen."""
 
 PERSONAS = (
     Persona(
@@ -97,7 +101,7 @@ PERSONAS = (
         "You answer customers of a bicycle shop.", _SUPPORT, (0.6, 3.0), (1, 3),
     ),
     Persona(
-        "research", Dialect.ANTHROPIC, ("best", "sim-thinking"), "Anthropic/Python 2.13.0",
+        "research", Dialect.ANTHROPIC, ("best", "simulated/sim-thinking"), "Anthropic/Python 2.13.0",
         "You are a careful research assistant. Cite what you rely on.", _RESEARCH, (4.0, 12.0), (2, 5),
     ),
     Persona(
@@ -143,7 +147,10 @@ class Imitation:
         model = self._rng.choice(persona.models)
         messages: list[dict[str, Any]] = []
         for _ in range(min(_MOST_TURNS, self._rng.randint(*persona.turns))):
-            messages.append({"role": "user", "content": self._rng.choice(persona.prompts)})
+            prompt = self._rng.choice(persona.prompts)
+            if self._rng.random() < _FAULT_SHARE:
+                prompt += f" [[sim:{self._rng.choice(_FAULTS)}]]"
+            messages.append({"role": "user", "content": prompt})
             answer = await self._ask(persona, model, session, messages)
             if answer is None:
                 return
