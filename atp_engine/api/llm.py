@@ -7,12 +7,13 @@ and its size before its body is read; the answer, or the error in the caller's d
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 
 from starlette.types import Receive, Scope, Send
 
-from atp_engine.api.errors import render, stream_error_event
+from atp_engine.api.errors import HeaderList, render, stream_error_event
 from atp_engine.api.server import DISCONNECT, EXCHANGE, Exchange
 from atp_engine.core.errors import ATPError, InvalidRequest, PayloadTooLarge
 from atp_engine.core.ports import NewId
@@ -37,6 +38,11 @@ class ClientSink:
         self._exchange = exchange
         self.is_open = False
         self.live: LiveRequest | None = None
+
+    @property
+    def has_left(self) -> bool:
+        """The client is gone."""
+        return self._exchange.has_left
 
     async def open(self, live: LiveRequest, first: bytes) -> None:
         """Sends 200, the stream's headers and its first events."""
@@ -66,6 +72,10 @@ class ClientSink:
         """Ends an open stream with an error event."""
         self._exchange.end(event)
 
+    def refuse(self, status: int, headers: HeaderList, body: bytes, *, is_last: bool) -> None:
+        """Answers with an error instead; `is_last` ends the connection."""
+        self._exchange.refuse(status, headers, body, is_last=is_last)
+
 
 class ChatEndpoint:
     """`POST /v1/chat/completions` or `POST /v1/messages`, by dialect."""
@@ -86,10 +96,10 @@ class ChatEndpoint:
         try:
             await self._answer(request_id, scope, receive, sink)
         except ATPError as error:
-            await self._fail(error, request_id, sink, send)
+            self._fail(error, request_id, sink)
         except Exception as error:  # the boundary of a request's task: a bug is told, not dropped
             _log.exception("request failed by a bug", extra={"request_id": request_id})
-            await self._fail(error, request_id, sink, send)
+            self._fail(error, request_id, sink)
         finally:
             scope.pop(DISCONNECT, None)
 
@@ -105,6 +115,8 @@ class ChatEndpoint:
                 live.cancel()
 
         scope[DISCONNECT] = on_disconnect
+        if sink.has_left:
+            asyncio.get_running_loop().call_soon(on_disconnect)
         call = RawCall(request_id, self._dialect, headers, scope["query_string"], body)
         await self._completions.run(call, caller, sink)
 
@@ -116,6 +128,8 @@ class ChatEndpoint:
             if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
                 raise InvalidRequest("compressed request bodies are not accepted; send it as plain JSON")
         message = await receive()
+        if message["type"] == "http.disconnect":
+            raise InvalidRequest("the request body ended early")
         body: bytes = message.get("body", b"")
         if not message.get("more_body", False):
             if len(body) > limit:
@@ -134,7 +148,7 @@ class ChatEndpoint:
             raise InvalidRequest("the request body ended early")
         return b"".join(parts)
 
-    async def _fail(self, error: Exception, request_id: str, sink: ClientSink, send: Send) -> None:
+    def _fail(self, error: Exception, request_id: str, sink: ClientSink) -> None:
         """Tells an error: as an HTTP answer, or inside the stream when that has begun."""
         if sink.is_open:
             sink.fail(stream_error_event(error, self._dialect, request_id))
@@ -144,10 +158,7 @@ class ChatEndpoint:
         if live is not None:
             lines = told(live).encode("latin-1", "replace").split(b"\r\n")[:-1]
             headers = [*headers, *((name, value) for name, _, value in (line.partition(b": ") for line in lines))]
-        if isinstance(error, PayloadTooLarge):
-            headers = [*headers, (b"connection", b"close")]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body, "more_body": False})
+        sink.refuse(status, headers, body, is_last=isinstance(error, PayloadTooLarge))
 
 
 def answer_head(live: LiveRequest) -> bytes:

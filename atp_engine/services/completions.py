@@ -54,6 +54,7 @@ class Completions:
         try:
             attempt = await self._serve(call, live, sink)
         except ATPError as error:
+            live.cancel = None  # what is left is to record it, which must not be cut short
             await self._recorder.finish(live, call, _state_of(error, sink), error)
             raise
         except asyncio.CancelledError:
