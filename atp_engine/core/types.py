@@ -1,7 +1,8 @@
 """The values that travel along the walk of a request; every room speaks in these.
 
 Frozen msgspec structs: built in C (about a tenth of a dataclass's cost), encoded to JSON without a
-mapping step. Durations end in `_ms`, instants in `_at` (UTC epoch seconds), money in `_nusd`.
+mapping step. Durations end in `_ms`, instants in `_at` (UTC epoch seconds), money in `_nusd`. The
+enumerations hash as the text they are: the enum's own hash is a Python call in every look-up.
 """
 
 from __future__ import annotations
@@ -14,12 +15,16 @@ import msgspec
 class Dialect(StrEnum):
     """A wire format, spoken by a client or by an upstream."""
 
+    __hash__ = str.__hash__
+
     OPENAI_CHAT = "openai_chat"
     ANTHROPIC = "anthropic"
 
 
 class RequestState(StrEnum):
     """Where a request stands; the last six are final."""
+
+    __hash__ = str.__hash__
 
     QUEUED = "queued"
     CONNECTING = "connecting"
@@ -43,6 +48,8 @@ _FINAL = frozenset(RequestState) - {RequestState.QUEUED, RequestState.CONNECTING
 class PriceState(StrEnum):
     """How sure a cost is: `unknown` is never shown as zero, `assumed` rests on an estimate."""
 
+    __hash__ = str.__hash__
+
     KNOWN = "known"
     ASSUMED = "assumed"
     UNKNOWN = "unknown"
@@ -50,6 +57,8 @@ class PriceState(StrEnum):
 
 class QoS(StrEnum):
     """Service class of a key; decides its share of the queue."""
+
+    __hash__ = str.__hash__
 
     GOLD = "gold"
     SILVER = "silver"
@@ -188,6 +197,8 @@ class RouteDecision(msgspec.Struct, frozen=True):
 
 class AttemptOutcome(StrEnum):
     """How one upstream call ended; everything but `ok` names an error class."""
+
+    __hash__ = str.__hash__
 
     OK = "ok"
     CANCELLED = "cancelled"

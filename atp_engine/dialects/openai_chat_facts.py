@@ -66,27 +66,31 @@ def read_facts(body: bytes, bytes_per_token: float = BYTES_PER_TOKEN) -> Request
     person, who has many conversations: they are no session, the fingerprint tells those apart.
     """
     request = decode_body(_BODY, body)
-    has_images, has_media = _scan(request.messages)
-    system, opening = _opening(request.messages)
+    messages = request.messages
+    has_images, has_media = _media(messages)
+    system, opening = _opening(messages)
     text_bytes, tokens = prompt_size(body, has_media, bytes_per_token)
-    return RequestFacts(
-        model=request.model,
-        is_stream=bool(request.stream),
-        has_tools=bool(request.tools or request.functions),
-        has_images=has_images,
-        wants_json=request.response_format is not None and request.response_format.type.startswith("json"),
-        wants_usage=request.stream_options is not None and bool(request.stream_options.include_usage),
-        wants_reasoning=request.reasoning_effort not in (None, "none"),
-        max_output_tokens=request.max_completion_tokens or request.max_tokens or 0,
-        prompt_bytes=text_bytes,
-        prompt_tokens_estimate=tokens,
-        message_count=len(request.messages),
-        session_hint=session_name(string_in(request.metadata, "session_id") or request.prompt_cache_key or ""),
-        prefix_seed=prefix_seed(system, opening),
+    hint = request.prompt_cache_key or ""
+    if request.metadata is not None:
+        hint = string_in(request.metadata, "session_id") or hint
+    return RequestFacts(  # in the order of its fields: naming thirteen of them would double the cost
+        request.model,
+        request.stream is True,
+        bool(request.tools or request.functions),
+        has_images,
+        request.response_format is not None and request.response_format.type.startswith("json"),
+        request.stream_options is not None and request.stream_options.include_usage is True,
+        request.reasoning_effort is not None and request.reasoning_effort != "none",
+        request.max_completion_tokens or request.max_tokens or 0,
+        text_bytes,
+        tokens,
+        len(messages),
+        session_name(hint) if hint else "",
+        prefix_seed(system, opening),
     )
 
 
-def _scan(messages: list[_Message]) -> tuple[bool, bool]:
+def _media(messages: list[_Message]) -> tuple[bool, bool]:
     """Whether there are pictures, and whether there is any media."""
     has_images = has_media = False
     for message in messages:

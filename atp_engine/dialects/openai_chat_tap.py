@@ -55,12 +55,13 @@ def read_reply(body: bytes) -> Reply:
     answer, choice, message = decode_reply(body)
     text = text_of(message.content)
     return Reply(
-        body=body,
-        usage=usage_of(answer.usage),
-        finish_reason=choice.finish_reason or "",
-        model=answer.model or "",
-        text=(text or message.refusal or "")[:TAIL_CHARS],
-        output_chars=content_chars(message, text),
+        body,
+        usage_of(answer.usage),
+        choice.finish_reason or "",
+        answer.model or "",
+        (text or message.refusal or "")[:TAIL_CHARS],
+        (),
+        content_chars(message, text),
     )
 
 

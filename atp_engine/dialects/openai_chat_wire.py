@@ -105,15 +105,23 @@ def decode_reply(body: bytes) -> tuple[Answer, Choice, Message]:
     Raises BadUpstreamReply when there is none, or the classified error of a 200 that holds one.
     """
     try:
-        answer = decode_answer(body)
-    except ValueError:
-        raise BadUpstreamReply("The provider's answer is not a chat completion.") from None
-    if has_error(answer):
+        answer = _ANSWER.decode(body) if body.isascii() else decode_answer(body)
+    except (ValueError, RecursionError):
+        answer = _decode_odd(body)
+    if answer.error is not NULL and has_error(answer):
         raise fault_from_event(Dialect.OPENAI_CHAT, body)
     choice = answer.choices[0] if answer.choices else None
     if choice is None or choice.message is None:
         raise BadUpstreamReply("The provider's answer holds no message.")
     return answer, choice, choice.message
+
+
+def _decode_odd(body: bytes) -> Answer:
+    """The second, careful reading of an answer; raises BadUpstreamReply when that fails too."""
+    try:
+        return decode_answer(body)
+    except ValueError:
+        raise BadUpstreamReply("The provider's answer is not a chat completion.") from None
 
 
 def has_error(answer: Answer) -> bool:
@@ -162,17 +170,22 @@ def usage_fields(usage: TokenUsage) -> dict[str, Any]:
 
 def content_chars(message: Message, text: str) -> int:
     """Characters of everything a message or delta says, `text` being the text of its content."""
-    chars = len(text) + len(message.refusal or "") + len(message.reasoning_content or message.reasoning or "")
-    functions = [call.function for call in message.tool_calls or ()]
-    for function in (*functions, message.function_call):
-        if function is not None:
-            chars += len(function.name or "") + len(arguments_of(function))
+    chars = len(text)
+    if message.refusal:
+        chars += len(message.refusal)
+    if thought := message.reasoning_content or message.reasoning:
+        chars += len(thought)
+    if message.tool_calls or message.function_call is not None:
+        functions = [call.function for call in message.tool_calls or ()]
+        for function in (*functions, message.function_call):
+            if function is not None:
+                chars += len(function.name or "") + len(arguments_of(function))
     return chars
 
 
 def text_of(content: str | list[Any] | None) -> str:
     """The text of a content; of a list of parts those with text (Mistral's reasoning models)."""
-    if content is None or isinstance(content, str):
+    if content is None or type(content) is str:
         return content or ""
     return "".join(part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str))
 

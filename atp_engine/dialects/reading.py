@@ -43,6 +43,14 @@ Content = str | Sequence[Part] | None
 def decode_body(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
     """A request body as its typed value; raises InvalidRequest naming the field that is wrong."""
     try:
+        return decoder.decode(body) if body.isascii() else json_text.decode(decoder, body)
+    except (ValueError, RecursionError):
+        return _decode_odd(decoder, body)
+
+
+def _decode_odd(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+    """The second, careful reading of a body: repaired, or refused with words."""
+    try:
         return json_text.decode(decoder, body)
     except msgspec.ValidationError as error:
         raise _located(str(error)) from None
