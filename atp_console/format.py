@@ -110,7 +110,8 @@ def span(seconds: float) -> str:
         return f"{whole // 60}m{whole % 60:02d}s"
     if whole < 86_400:
         return f"{whole // 3_600}h{whole % 3_600 // 60:02d}m"
-    return f"{min(whole // 86_400, 9_999)}d{whole % 86_400 // 3_600:02d}h"
+    days = whole // 86_400
+    return f"{days}d{whole % 86_400 // 3_600:02d}h" if days < 100 else f"{min(days, 99_999)}d"
 
 
 def age(seconds: float) -> str:

@@ -23,7 +23,7 @@ class FrameReader:
 
     def feed(self, data: bytes) -> list[tuple[AnyEvent, ...]]:
         """The batches that `data` completes; an empty batch is left out."""
-        self._held += data.replace(b"\r\n", b"\n")
+        self._held = (self._held + data).replace(b"\r\n", b"\n")
         if b"\n\n" not in self._held:
             if len(self._held) > _CAP_BYTES:
                 raise ValueError("an event frame without an end")

@@ -1,4 +1,8 @@
-"""Golden pictures of the console: `snapshots/tui/<name>@<cols>x<rows>.{txt,svg}`."""
+"""Goldens of the console: `snapshots/tui/<name>@<cols>x<rows>.txt`, and pictures of the chosen ones.
+
+A text golden holds every character; a picture (`.svg`) holds the colours as well and is kept for one
+size of each kind of screen.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,9 @@ from atp_console import shots
 from tests.support.console_driver import Driver
 
 GOLDENS = Path(__file__).parents[2] / "snapshots" / "tui"
+
+_PICTURES = {"live", "request", "sessions", "models", "first-run", "engine-away", "help", "cancel", "filter", "light"}
+_PICTURE_WIDTH = 140
 
 Golden = Callable[[Driver, str], None]
 
@@ -28,7 +35,10 @@ def golden(request: pytest.FixtureRequest) -> Golden:
 
     def compare(driver: Driver, name: str) -> None:
         size = driver.app.size
-        for suffix, seen in (("txt", shots.text(driver.app)), ("svg", shots.svg(driver.app))):
+        seen_by_suffix = {"txt": shots.text(driver.app)}
+        if name in _PICTURES and size.width == _PICTURE_WIDTH:
+            seen_by_suffix["svg"] = shots.svg(driver.app)
+        for suffix, seen in seen_by_suffix.items():
             path = GOLDENS / f"{name}@{size.width}x{size.height}.{suffix}"
             if is_update:
                 path.parent.mkdir(parents=True, exist_ok=True)

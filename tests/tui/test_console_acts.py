@@ -69,7 +69,7 @@ async def test_enter_opens_the_request_with_its_reasons_and_q_comes_back() -> No
         screen = console.text()
         for words in (
             "429 rate limited",
-            "asked to wait 20 s.",
+            "Rate limit reached",
             "second in order",
             "context 32k",
             "$0.0041",
