@@ -15,6 +15,7 @@ from atp_console.wall.scenario import (
     Series,
 )
 from atp_console.wall.steps import (
+    BadUtf8,
     BigToken,
     Body,
     Close,
@@ -329,7 +330,7 @@ _CONTENT = (
     Scenario(
         "bad-utf8-first",
         "invalid UTF-8 in the first content",
-        _once(*_OPENING, Body(b'data: {"choices":[{"delta":{"content":"\xff\xfe"}}]}\n\n'), *_ENDING),
+        _once(*_OPENING, BadUtf8(), *_ENDING),
         _GOOD,
         _BEFORE,
         _PAIR,
@@ -337,7 +338,7 @@ _CONTENT = (
     Scenario(
         "bad-utf8-later",
         "invalid UTF-8 after 5 tokens",
-        _once(*_OPENING, Tokens(5), Body(b'data: {"choices":[{"delta":{"content":"\xc3\x28"}}]}\n\n'), *_ENDING),
+        _once(*_OPENING, Tokens(5), BadUtf8(), *_ENDING),
         _GOOD,
         _broken(5),
         _PAIR,

@@ -81,18 +81,15 @@ class Lifecycle:
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """So many more tokens, in an event each."""
+    """So many more tokens, in an event each, `gap_s` apart: those before a fault must have arrived by then."""
 
     count: int
-    gap_s: float = 0.0
+    gap_s: float = 0.05
 
     async def play(self, turn: Turn) -> None:
         """Sends them."""
         for _ in range(self.count):
-            turn.tokens += 1
-            word = turn.speaker.word(turn.tokens)
-            turn.call.text += word
-            await turn.body(turn.voice.text(turn.speaker, word))
+            await turn.say("")
             if self.gap_s:
                 await turn.wait(self.gap_s)
 
@@ -125,10 +122,7 @@ class BigToken:
 
     async def play(self, turn: Turn) -> None:
         """Sends it."""
-        turn.tokens += 1
-        text = turn.speaker.word(turn.tokens).rstrip() + "x" * self.size + " "
-        turn.call.text += text
-        await turn.body(turn.voice.text(turn.speaker, text))
+        await turn.say("x" * self.size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +165,16 @@ class Malformed:
     async def play(self, turn: Turn) -> None:
         """Sends it."""
         await turn.body(turn.voice.malformed())
+
+
+@dataclass(frozen=True, slots=True)
+class BadUtf8:
+    """A content event with bytes that are no UTF-8."""
+
+    async def play(self, turn: Turn) -> None:
+        """Sends it."""
+        event = turn.voice.text(turn.speaker, "@", is_first=turn.tokens == 0)
+        await turn.body(event.replace(b"@", b"\xc3\x28"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +246,7 @@ class Healthy:
         """Sends it."""
         steps: Script = (Whole(self.tokens),)
         if turn.call.is_stream:
-            steps = (Head(), Lifecycle(), Tokens(self.tokens), Stop(), Done(), End())
+            steps = (Head(), Lifecycle(), Tokens(self.tokens, 0.0), Stop(), Done(), End())
         for step in steps:
             await step.play(turn)
 
@@ -373,7 +377,7 @@ class EndlessTokens:
         """Sends until the gateway leaves or 256 MiB are out."""
         while turn.call.sent_bytes < FLOOD_LIMIT_BYTES:
             turn.tokens += 1
-            await turn.body(turn.voice.text(turn.speaker, turn.speaker.word(turn.tokens) + "x" * 1000))
+            await turn.body(turn.voice.text(turn.speaker, "x" * 1000, is_first=turn.tokens == 1))
             await asyncio.sleep(0)
         turn.wire.abort()
 

@@ -84,6 +84,14 @@ class Turn:
         """Bytes of the body, in the framing that the head announced."""
         await self.send(b"%x\r\n%b\r\n" % (len(data), data) if self.framing == "chunked" else data)
 
+    async def say(self, addition: str) -> None:
+        """The next token, with more letters at its end. What follows a finish reason belongs to no answer."""
+        self.tokens += 1
+        text = f"{self.speaker.word(self.tokens).rstrip()}{addition} "
+        if not self.call.has_stopped:
+            self.call.text += text
+        await self.body(self.voice.text(self.speaker, text, is_first=self.tokens == 1))
+
     async def wait(self, seconds: float) -> None:
         """Waits, shortened by the pace."""
         await self.wire.wait(seconds * self.pace)

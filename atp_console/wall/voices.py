@@ -80,8 +80,8 @@ class Voice(Protocol):
         """The events before any content."""
         ...
 
-    def text(self, speaker: Speaker, text: str) -> bytes:
-        """An event with content."""
+    def text(self, speaker: Speaker, text: str, *, is_first: bool) -> bytes:
+        """An event with content; the first one of an answer may have to open a block."""
         ...
 
     def thought(self, speaker: Speaker, text: str) -> bytes:
@@ -135,7 +135,7 @@ class ChatVoice:
         """The role chunk."""
         return self._chunk(speaker, {"role": "assistant", "content": ""})
 
-    def text(self, speaker: Speaker, text: str) -> bytes:
+    def text(self, speaker: Speaker, text: str, *, is_first: bool) -> bytes:
         """A content chunk."""
         return self._chunk(speaker, {"content": text})
 
@@ -223,9 +223,9 @@ class MessagesVoice:
         message = self._message(speaker, []) | {"stop_reason": None, "usage": usage}
         return _event({"type": "message_start", "message": message}, "message_start") + self.ping()
 
-    def text(self, speaker: Speaker, text: str) -> bytes:
+    def text(self, speaker: Speaker, text: str, *, is_first: bool) -> bytes:
         """A text delta; the first token opens its block."""
-        opening = self._open(speaker, {"type": "text", "text": ""}) if text.startswith(speaker.word(1)) else b""
+        opening = self._open(speaker, {"type": "text", "text": ""}) if is_first else b""
         return opening + self._delta(speaker, {"type": "text_delta", "text": text})
 
     def thought(self, speaker: Speaker, text: str) -> bytes:

@@ -215,9 +215,13 @@ class UpstreamTimeout(UpstreamError):
 
 
 class UpstreamUnreachable(UpstreamError):
-    """No HTTP answer came: refused, reset before headers, name not found, TLS failure."""
+    """No HTTP answer came: refused, reset before headers, name not found, TLS failure.
+
+    `was_resent`: it failed on a reused connection and once more on a new one, so it was retried already.
+    """
 
     code = "upstream_unreachable"
+    was_resent = False
 
 
 class UpstreamRateLimited(UpstreamError):

@@ -66,10 +66,13 @@ def next_step(error: UpstreamError, *, tries_here: int, has_other: bool, may_ret
 
     `tries_here` counts the attempts made on this deployment, this one included. `has_other` tells of
     a deployment not tried yet; `may_retry` is the deployment's retry budget. A silent deployment (a
-    timeout) is never asked twice; a rate limit is waited for only where there is nothing else.
+    timeout) is never asked twice; a rate limit is waited for only where there is nothing else. What the
+    transport sent twice by itself counts as two tries.
     """
     if not error.is_retryable:
         return _STOP
+    if isinstance(error, UpstreamUnreachable) and error.was_resent:
+        tries_here += 1
     if isinstance(error, ContextTooLong):
         return _LARGER
     if isinstance(error, UpstreamAuthFailed | UpstreamTimeout):

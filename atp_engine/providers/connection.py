@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 import httptools
 
 from atp_engine.core.errors import BadUpstreamReply, StreamBroken, UpstreamError, UpstreamTimeout, UpstreamUnreachable
+from atp_engine.providers.sockets import reset_on_close
 
 if TYPE_CHECKING:
     from atp_engine.providers.pool import OriginPool
@@ -215,11 +216,14 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def fail(self, error: UpstreamError) -> None:
-        """Ends the exchange in progress with an error and closes the socket."""
+        """Ends the exchange in progress with an error and resets the connection: an upstream that does
+        not read would never see it closed, and the kernel would keep what was not sent."""
         response = self._detach()
         if response is not None:
             response.error = error
             response.wake()
+            if self._transport is not None:
+                reset_on_close(self._transport)
         self.kill()
 
     def resume(self) -> None:
@@ -250,6 +254,7 @@ class Connection(asyncio.Protocol):
         try:
             self._feed(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self._overhead_bytes += len(data)
             self._fail_parse(response, error)
             return
         if not had_status and not self._accept_head(response, len(data)):

@@ -132,6 +132,7 @@ class HttpProvider:
             call.connect_s,
             call.deadline_at,
             call.deadline_limit,
+            call.is_retry,
         )
         try:
             if self._is_key_missing:

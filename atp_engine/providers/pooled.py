@@ -46,14 +46,14 @@ class PooledTransport:
         """Sends and waits for the headers; see `Transport.open`.
 
         A call on a reused connection that dies without a byte of answer is sent once more, on a new
-        connection: the upstream closed it while it was idle.
+        connection: the upstream closed it while it was idle. A retry goes to a new connection at once.
         """
         pool = self._pools.get(request.origin) or self._add_pool(request.origin)
-        is_resend = False
+        is_fresh = request.is_retry
         while True:
-            connection = None if is_resend else pool.take()
+            connection = None if is_fresh else pool.take()
             if connection is None:
-                connection = await pool.obtain(request, is_fresh=is_resend)
+                connection = await pool.obtain(request, is_fresh=is_fresh)
             response = connection.send(pool.head(request), request.body, is_bodiless=request.method == b"HEAD")
             if request.deadline_at:
                 response.set_deadline(request.deadline_at, request.deadline_limit)
@@ -65,9 +65,9 @@ class PooledTransport:
                 raise
             if response.status:
                 return response
-            if is_resend or connection.uses == 1 or not connection.was_silent:
-                raise _failure(response)
-            is_resend = True
+            if is_fresh or connection.uses == 1 or not connection.was_silent:
+                raise _failure(response, was_resent=is_fresh and not request.is_retry)
+            is_fresh = True
 
     def stats(self) -> TransportStats:
         """Counts for metrics."""
@@ -98,5 +98,8 @@ class PooledTransport:
         return pool
 
 
-def _failure(response: PooledResponse) -> UpstreamError:
-    return response.error or UpstreamUnreachable("the upstream closed the connection before it answered")
+def _failure(response: PooledResponse, *, was_resent: bool) -> UpstreamError:
+    error = response.error or UpstreamUnreachable("the upstream closed the connection before it answered")
+    if isinstance(error, UpstreamUnreachable):
+        error.was_resent = was_resent
+    return error

@@ -25,6 +25,8 @@ class ProviderCall(msgspec.Struct, frozen=True):
     connect_s: float
     deadline_at: float
     deadline_limit: str
+    is_retry: bool = False
+    """This deployment failed the same request a moment ago."""
 
 
 class Provider(Protocol):

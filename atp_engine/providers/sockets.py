@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import struct
 
 
 class TlsContexts:
@@ -45,6 +46,13 @@ def keep_alive(transport: asyncio.BaseTransport) -> None:
         number = getattr(socket, option, None)
         if number is not None:
             sock.setsockopt(socket.IPPROTO_TCP, number, value)
+
+
+def reset_on_close(transport: asyncio.BaseTransport) -> None:
+    """Makes the socket's close a TCP reset, which the peer sees even while it does not read."""
+    sock = transport.get_extra_info("socket")
+    if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 def why_unreachable(error: Exception) -> str:

@@ -40,6 +40,8 @@ class UpstreamRequest(msgspec.Struct, frozen=True):
     """Monotonic instant by which the answer's headers must be there, 0 is off."""
     deadline_limit: str
     """Name of that limit in the error: ttft or total."""
+    is_retry: bool = False
+    """The same call failed a moment ago: sent once, on a new connection where that can be had."""
 
 
 class UpstreamResponse(Protocol):
@@ -82,7 +84,8 @@ class Transport(Protocol):
     async def open(self, request: UpstreamRequest) -> UpstreamResponse:
         """Sends and waits for the headers.
 
-        Raises UpstreamUnreachable (refused, reset before headers, TLS or name failure),
+        A call on a reused connection that dies without a byte of answer is sent once more, unless it is
+        a retry. Raises UpstreamUnreachable (refused, reset before headers, TLS or name failure),
         UpstreamTimeout (connect, or the deadline), BadUpstreamReply (not HTTP, headers over 64 KiB,
         an encoded body). Redirects are returned, never followed. Cancelling closes the socket.
         """

@@ -33,9 +33,9 @@ from atp_engine.routing.table import Route, Timeouts
 from atp_engine.services.live import LiveRequest, LiveRequests
 from atp_engine.services.runtime import Runtime
 
-MAX_REPLY_BYTES = 64 * 1024 * 1024
+MAX_REPLY_BYTES = 32 * 1024 * 1024
 _MAX_ERROR_BYTES = 256 * 1024
-_ERROR_BODY_S = 10.0
+_ERROR_BODY_S = 2.0
 _REASONING_TTFT_S = 120.0
 _DRAIN_S = 1.0
 _DRAIN_READS = 64
@@ -93,6 +93,7 @@ class Attempt:
         "_first_at",
         "_first_limit",
         "_idle_s",
+        "_is_retry",
         "_job",
         "_requests",
         "_timeouts",
@@ -107,9 +108,18 @@ class Attempt:
     )
 
     def __init__(
-        self, job: Job, spec: DeploymentSpec, requests: LiveRequests, clock: Clock, has_other: bool, p95_ttft_s: float
+        self,
+        job: Job,
+        spec: DeploymentSpec,
+        requests: LiveRequests,
+        clock: Clock,
+        has_other: bool,
+        p95_ttft_s: float,
+        *,
+        is_retry: bool = False,
     ) -> None:
         self._job = job
+        self._is_retry = is_retry
         self._clock = clock
         self._requests = requests
         self.spec = spec
@@ -150,20 +160,18 @@ class Attempt:
                 self._timeouts.connect_s,
                 _off_if_inf(self._first_at),
                 self._first_limit,
+                self._is_retry,
             )
         )
         try:
             self.http_status = response.status
             if response.status != 200:
-                response.set_deadline(self._clock.monotonic() + _ERROR_BODY_S, "total")
-                body = await response.read_all(_MAX_ERROR_BYTES)
-                raise provider.classify(response.status, response.headers, body)
+                raise provider.classify(response.status, response.headers, await self._complaint(response))
             created = int(job.live.started_at)
             if job.facts.is_stream:
                 self.tap = pair.tap(job.facts, job.live.id, created=created)
                 return await self._stream(response, self.tap)
-            response.set_deadline(_off_if_inf(self._total_at), "total")
-            body = await response.read_all(MAX_REPLY_BYTES)
+            body = await self._whole(response)
             reply = pair.reply(body, created=created, prompt_tokens=job.facts.prompt_tokens_estimate)
         except BaseException:
             response.close()
@@ -174,6 +182,31 @@ class Attempt:
         if reply.dropped_fields:
             job.live.dropped_fields += reply.dropped_fields
         return reply.body
+
+    async def _complaint(self, response: UpstreamResponse) -> bytes:
+        """The body of a refusal, as far as it comes in time: its status alone says enough."""
+        response.set_deadline(self._clock.monotonic() + _ERROR_BODY_S, "total")
+        body = b""
+        try:
+            while len(body) < _MAX_ERROR_BYTES and (piece := await response.read()):
+                body += piece
+        except UpstreamError:
+            return body
+        return body
+
+    async def _whole(self, response: UpstreamResponse) -> bytes:
+        """The body of an answer that is not streamed. Its beginning may take as long as the whole call;
+        once it has begun, it must not stall."""
+        response.set_deadline(_off_if_inf(self._total_at), "total")
+        pieces: list[bytes] = []
+        size = 0
+        while piece := await response.read():
+            pieces.append(piece)
+            size += len(piece)
+            if size > MAX_REPLY_BYTES:
+                raise BadUpstreamReply("the upstream's answer is too large")
+            self._set_idle_deadline(response, self._clock.monotonic())
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     async def _stream(self, response: UpstreamResponse, tap: StreamTap) -> bytes:
         kind = response.header(b"content-type")

@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from atp_engine.core.errors import NoRoute, UpstreamError
+from atp_engine.core.errors import NoRoute, UpstreamError, UpstreamRateLimited
 from atp_engine.core.ports import Clock, Rng
 from atp_engine.core.types import AttemptOutcome, DeploymentSpec, RequestFacts, RouteDecision
-from atp_engine.limits.retry import NextStep, RetryBudgets, Step, next_step
+from atp_engine.limits.retry import MAX_WAIT_S, NextStep, RetryBudgets, Step, next_step
 from atp_engine.routing.health import HealthBook, Lease
 from atp_engine.routing.router import Router
 from atp_engine.routing.table import Route
@@ -23,6 +23,8 @@ from atp_engine.services.outcomes import outcome_of
 from atp_engine.services.runtime import Runtime
 
 _MAX_ORDERS = 1024
+_TIMER_SLACK_S = 0.005
+"""The loop's timers have milliseconds and may be early by one."""
 
 
 class Attempts:
@@ -53,12 +55,13 @@ class Attempts:
     async def run(self, job: Job, decision: RouteDecision) -> tuple[Attempt, bytes]:
         """The attempt that delivered, its answer sent up to the returned last bytes.
 
-        Raises the last UpstreamError when every step failed, NoRoute when no deployment may be called
-        any more. Cancelling closes the upstream connection and settles the attempt as cancelled.
+        Raises the last UpstreamError when every step failed, NoRoute when no deployment could be called
+        at all. Cancelling closes the upstream connection and settles the attempt as cancelled.
         """
         ranked = self._orders.get(decision.id) or self._order(job.route, decision)
         rank = tries_here = 0
         refused: dict[str, str] = {}
+        failed: UpstreamError | None = None
         while rank < len(ranked):
             spec = ranked[rank]
             lease = self._health.acquire(spec.key, self._clock.monotonic(), is_last_resort=decision.is_last_resort)
@@ -67,11 +70,12 @@ class Attempts:
                 rank, tries_here = rank + 1, 0
                 continue
             has_other = rank + 1 < len(ranked)
-            attempt = self._begin(job, spec, lease, has_other)
+            attempt = self._begin(job, spec, lease, has_other, is_retry=tries_here > 0)
             tries_here += 1
             try:
                 last = await attempt.run()
             except UpstreamError as error:
+                failed = error
                 self._fail(job, attempt, lease, error)
                 step = self._step(job, spec, error, tries_here, has_other)
                 following = _following(ranked, rank, step.step)
@@ -86,9 +90,18 @@ class Attempts:
                 return attempt, last
             if following != rank:
                 rank, tries_here = following, 0
-            if step.wait_s:
-                await self._sleep(step.wait_s)
+            elif step.wait_s:
+                await self._sleep(self._wait_s(spec, failed, step.wait_s))
+        if failed is not None:
+            raise failed
         raise NoRoute("no deployment of the route may be called right now", reasons=refused)
+
+    def _wait_s(self, spec: DeploymentSpec, error: UpstreamError, wait_s: float) -> float:
+        """Seconds before the same deployment is asked again: after a rate limit until its rest is over."""
+        if not isinstance(error, UpstreamRateLimited):
+            return wait_s
+        rest_s = self._health.of(spec.key).retry_in_s(self._clock.monotonic()) + _TIMER_SLACK_S
+        return max(wait_s, rest_s) if rest_s <= MAX_WAIT_S else wait_s
 
     def _order(self, route: Route, decision: RouteDecision) -> list[DeploymentSpec]:
         """The deployments to try; kept by decision, which names its config."""
@@ -99,9 +112,10 @@ class Attempts:
         self._orders[decision.id] = ranked
         return ranked
 
-    def _begin(self, job: Job, spec: DeploymentSpec, lease: Lease, has_other: bool) -> Attempt:
+    def _begin(self, job: Job, spec: DeploymentSpec, lease: Lease, has_other: bool, *, is_retry: bool) -> Attempt:
         p95_ms = lease.health.ttft.percentile(0.95, self._clock.monotonic()) if has_other else None
-        attempt = Attempt(job, spec, self._requests, self._clock, has_other, (p95_ms or 0.0) / 1000.0)
+        p95_s = (p95_ms or 0.0) / 1000.0
+        attempt = Attempt(job, spec, self._requests, self._clock, has_other, p95_s, is_retry=is_retry)
         self._budgets.called(spec.key)
         live = job.live
         live.served = spec

@@ -55,6 +55,7 @@ class Wire:
         """Writes and waits until the kernel took it; raises ConnectionError when the client left."""
         self.writer.write(chunk)
         await self.writer.drain()
+        await asyncio.sleep(0)  # drain returns at once over TLS after a reset, whose callback must run
         self.sent_bytes += len(chunk)
 
     async def drip(self, chunk: bytes, gap_s: float = 0.0) -> None:

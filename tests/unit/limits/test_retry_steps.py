@@ -35,6 +35,14 @@ def test_a_silent_deployment_is_never_asked_twice() -> None:
     assert step(error, has_other=False).step is Step.STOP
 
 
+def test_what_the_transport_sent_twice_is_not_asked_again() -> None:
+    error = UpstreamUnreachable("reset")
+    assert step(error).step is Step.HERE
+    error.was_resent = True
+    assert step(error).step is Step.NEXT
+    assert step(error, has_other=False).step is Step.STOP
+
+
 def test_a_prompt_that_does_not_fit_goes_to_a_larger_context_at_once() -> None:
     assert step(ContextTooLong("too long")).step is Step.LARGER
 
