@@ -25,7 +25,8 @@ class History:
         self._bodies = bodies
 
     async def page(self, query: str, limit: int, before: str, session: str = "") -> RequestPage:
-        """Requests newest first that match the filter; open ones lead the first page.
+        """Requests newest first that match the filter; open ones lead the first page, and those that have
+        ended but are not committed yet have their place in it.
 
         Raises InvalidRequest naming the place when the filter cannot be read.
         """
@@ -41,24 +42,32 @@ class History:
         page = await self._repository.page(before, min(limit, MAX_PAGE), session, matches)
         if before:
             return page
-        mono = self._clock.monotonic()
-        views = [live.view(mono) for live in reversed(self._live.open_requests())]
         listed = {view.id for view in page.requests}
-        open_views = [
+        oldest = page.requests[-1].id if page.next_before else ""
+        views = [
             view
-            for view in views
+            for view in self._live.views()
             if view.id not in listed
             and (not session or view.session_id == session)
             and (matches is None or matches(view))
         ]
-        return RequestPage(tuple(open_views) + page.requests, page.next_before)
+        is_open = [view for view in views if not view.state.is_final]
+        just_ended = [view for view in views if view.state.is_final and view.id > oldest]
+        ended = sorted([*just_ended, *page.requests], key=lambda view: view.id, reverse=True)
+        return RequestPage((*is_open, *ended), page.next_before)
 
     async def detail(self, request_id: str) -> RequestDetail | None:
-        """Everything known of a request, None when it is not known."""
+        """Everything known of a request, None when it is not known; one that has just ended is waited for.
+
+        Raises StorageError when its record cannot be committed now.
+        """
         live = self._live.get(request_id)
         if live is not None:
             return self._open_detail(live)
         record = await self._repository.get(request_id)
+        if record is None and self._live.is_recent(request_id):
+            await self._repository.settled()
+            record = await self._repository.get(request_id)
         if record is None:
             return None
         place = await self._repository.neighbours(request_id)

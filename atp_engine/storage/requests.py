@@ -69,6 +69,10 @@ class RequestRepository:
         """A request with its attempts and decision, None when it is not known."""
         return await self._database.read(lambda connection: queries.one(connection, id))
 
+    async def settled(self) -> None:
+        """Returns once every record that was handed over before is committed. Raises StorageError."""
+        await self._database.commit(Write())
+
     async def neighbours(self, id: str) -> Neighbours | None:
         """The place of a request in its session; None when it is not known or has no session."""
         return await self._database.read(lambda connection: queries.neighbours(connection, id))
