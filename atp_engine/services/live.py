@@ -209,6 +209,10 @@ class LiveRequests:
         """An open request."""
         return self._open.get(request_id)
 
+    def is_recent(self, request_id: str) -> bool:
+        """True for one of the latest finished requests."""
+        return any(view.id == request_id for view in self._recent)
+
     def open_requests(self) -> list[LiveRequest]:
         """The open requests, oldest first."""
         return list(self._open.values())
