@@ -18,7 +18,6 @@ from typing import Any
 
 import msgspec
 import uvloop
-from starlette.types import ASGIApp
 
 from atp_engine.api.app import build_app
 from atp_engine.api.listen import bind_tcp, bind_unix
@@ -166,7 +165,7 @@ class Engine:
 
     def _build_faces(self) -> None:
         """The HTTP face on the bound sockets."""
-        hot: dict[tuple[str, str], ASGIApp] = {
+        hot = {
             ("POST", path): ChatEndpoint(
                 dialect,
                 self._completions,

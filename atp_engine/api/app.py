@@ -1,7 +1,8 @@
-"""The whole HTTP face as one ASGI callable: guard, then hot endpoints by dict, then Starlette's router.
+"""The whole HTTP face: guard and Starlette's router as one ASGI callable, and the hot endpoints beside it.
 
-Built by the composition root once the port is known. The guard sees every request first; a hot
-endpoint costs one dict look-up; everything else is a `PolicyRoute` with a stated policy.
+Built by the composition root once the port is known. The guard sees every request first. The server
+gives requests for a hot endpoint to it directly; what arrives here is a `PolicyRoute` with a stated
+policy, or refused.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 
 from starlette.routing import Router
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from atp_engine.api.admin import AdminApi, TryModel
 from atp_engine.api.auth import Endpoint, Gate, Policy, PolicyRoute, send_problem
 from atp_engine.api.errors import HeaderList, Problem
+from atp_engine.api.exchange import HotEndpoints
 from atp_engine.api.guard import Guard
 from atp_engine.api.health import Health, Probe
 from atp_engine.api.pages import Pages
@@ -25,9 +27,6 @@ from atp_engine.core.types import Caller
 from atp_engine.services.observatory import Observatory
 
 log = logging.getLogger(__name__)
-
-HotEndpoints = Mapping[tuple[str, str], ASGIApp]
-"""Endpoints by (method, path) that check their caller's key themselves, such as the LLM calls."""
 
 ClientRoutes = Sequence[tuple[str, str, Endpoint]]
 """Further (method, path, endpoint) for holders of a client key: `("GET", "/v1/models/{id:path}", show)`."""
@@ -59,8 +58,8 @@ def build_app(
     from the raw headers and raises AuthError. `config` gives the live snapshot, `port` is the one really
     bound. `probes` name the dependencies of `/readyz`, `facts` are shown by `/healthz` (such as
     `sqlite_version`), `metrics_text` gives the exposition. `try_model` sends one request through the
-    walk. `stopping` ends all event streams. `hot` endpoints are called right after the guard and do
-    their own authentication, error rendering and body cap.
+    walk. `stopping` ends all event streams. `hot` endpoints are served right after the guard, not by
+    this app, and do their own authentication, error rendering and body cap.
     """
     gate = Gate(
         verify_admin=verify_admin,
@@ -97,7 +96,7 @@ class Front:
     """The ASGI callable that the server runs; `routes` and `hot` are all there is behind it."""
 
     def __init__(self, guard: Guard, hot: HotEndpoints, routes: Sequence[PolicyRoute], new_id: NewId) -> None:
-        self._check = guard.check
+        self.guard = guard
         self._new_id = new_id
         self.hot = dict(hot)
         self.routes = tuple(routes)
@@ -108,12 +107,9 @@ class Front:
         """Serves one request; only HTTP exists here."""
         if scope["type"] != "http":
             return await _refuse_socket(scope, receive, send)
-        refusal = self._check(scope)
+        refusal = self.guard.check(scope)
         if refusal is not None:
             return await send_problem(refusal, self._new_id(), scope, send)
-        endpoint = self.hot.get((scope["method"], scope["path"]))
-        if endpoint is not None:
-            return await endpoint(scope, receive, send)
         return await self._router(scope, receive, send)
 
     async def _not_found(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -7,7 +7,7 @@ raw scope only; nothing here ever builds a URL from the Host header, and no CORS
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from starlette.types import Scope
@@ -76,6 +76,18 @@ class Guard:
         self._port = port
         self._config = config()
         self._hosts = allowed_hosts(self._config.server, port)
+
+    def is_plain(self, fields: Mapping[bytes, bytes]) -> bool:
+        """True when `check` surely has no objection to a request with these headers, none of them repeated."""
+        config = self._current()
+        if config is not self._config:
+            self._config, self._hosts = config, allowed_hosts(config.server, self._port)
+        return (
+            fields.get(b"host") in self._hosts
+            and fields.get(b"content-type") in _JSON_TYPES
+            and b"origin" not in fields
+            and b"sec-fetch-site" not in fields
+        )
 
     def check(self, scope: Scope) -> Problem | None:
         """None when the request may be routed, else the refusal to send."""

@@ -3,7 +3,8 @@
 `engine` builds the server on ready sockets (TCP and unix). The protocol closes connections that do
 not deliver a request in time, which uvicorn alone never does, and tells a running LLM call at once
 when its client has left, so that no task has to watch `receive`. What is not HTTP is refused in JSON
-with a request id, and a refusal is never lost to bytes that are still on their way.
+with a request id, and a refusal is never lost to bytes that are still on their way. Requests to the
+hot endpoints become an `Exchange` here and never pass ASGI; the app serves all others.
 """
 
 from __future__ import annotations
@@ -11,21 +12,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import httptools
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from atp_engine.api.app import Front
 from atp_engine.api.errors import HeaderList, Problem, dialect_of, render_problem
+from atp_engine.api.exchange import Exchange, HotEndpoint, too_large
+from atp_engine.api.guard import Guard
 from atp_engine.core.ports import NewId
-
-DISCONNECT = "atp.on_disconnect"
-"""Scope key: a callable without arguments, set by an endpoint, called when the client has left."""
-
-EXCHANGE = "atp.exchange"
-"""Scope key: the `Exchange` of the request, for endpoints that answer many times a second."""
 
 MAX_HEAD_BYTES = 64 * 1024
 """Longest request line and headers together."""
@@ -40,83 +39,25 @@ _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 _log = logging.getLogger("atp_engine.server")
 
 
-class Exchange:
-    """The answering side of one request, without ASGI messages: head and body as bytes, straight to the
-    socket. An endpoint uses either this or `send`, never both. Heads are ready lines; whoever renders
-    them keeps control characters out of values."""
-
-    __slots__ = ("_cycle", "_flow", "_protocol", "_transport")
-
-    def __init__(self, cycle: RequestResponseCycle, protocol: EngineProtocol) -> None:
-        self._cycle = cycle
-        self._flow = cycle.flow
-        self._protocol = protocol
-        self._transport = cycle.transport
-
-    @property
-    def has_left(self) -> bool:
-        """The client is gone; nobody will read an answer."""
-        return self._cycle.disconnected
-
-    def refuse(self, status: int, headers: HeaderList, body: bytes, *, is_last: bool) -> None:
-        """A whole answer to a request that may not have been read; `is_last` ends the connection."""
-        cycle = self._cycle
-        if is_last or (cycle.more_body and cycle.waiting_for_100_continue):
-            cycle.keep_alive = False  # a body that was never asked for may or may not come
-        self.reply(STATUS_LINE[status] + b"".join([b"%b: %b\r\n" % header for header in headers]), body)
-
-    def reply(self, head: bytes, body: bytes) -> None:
-        """A whole answer; `head` is the status line and the header lines, Content-Length among them."""
-        cycle = self._cycle
-        if cycle.disconnected:
-            return
-        cycle.response_started = True
-        self._transport.write(head + self._tail() + body)
-        self._finish()
-
-    def begin(self, head: bytes) -> None:
-        """The head of a chunked answer."""
-        if not self._cycle.disconnected:
-            self._cycle.response_started = True
-            self._transport.write(head + b"transfer-encoding: chunked\r\n" + self._tail())
-
-    async def write(self, body: bytes) -> None:
-        """One chunk; waits while the client reads too slowly. Does nothing once the client has left."""
-        if self._flow.write_paused and not self._cycle.disconnected:
-            await self._flow.drain()
-        if not self._cycle.disconnected:
-            self._transport.write(b"%x\r\n%b\r\n" % (len(body), body))
-
-    def end(self, body: bytes) -> None:
-        """The last chunk and the end of the answer."""
-        if self._cycle.disconnected:
-            return
-        self._transport.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body) if body else b"0\r\n\r\n")
-        self._finish()
-
-    def _tail(self) -> bytes:
-        cycle = self._cycle
-        lines = b"".join([b"%b: %b\r\n" % header for header in cycle.default_headers])
-        return lines + (b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n")
-
-    def _finish(self) -> None:
-        cycle = self._cycle
-        cycle.response_complete = True
-        cycle.message_event.set()
-        if not cycle.keep_alive:
-            self._protocol.close(is_more_expected=cycle.more_body)
-        cycle.on_response()
-
-
 class EngineProtocol(HttpToolsProtocol):
     """One client connection."""
 
     header_timeout_s = 10.0
     body_timeout_s = 30.0
     new_id: NewId
+    guard: Guard
+    hot: Mapping[bytes, tuple[bytes, HotEndpoint]]
+    """Hot endpoints with their method, by path."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.unheard = asyncio.Event()
+        """Rung by uvicorn for what goes on in a request; no task of an exchange waits for it."""
+        self.is_kept = True
+        """The connection outlives the request whose headers were read last."""
+        self._idle_since = 0.0
+        self._default_headers: HeaderList = []
+        self._tail = b""
         self._receive_timer: asyncio.TimerHandle | None = None
         self._linger_timer: asyncio.TimerHandle | None = None
         self._running: RequestResponseCycle | None = None
@@ -139,24 +80,24 @@ class EngineProtocol(HttpToolsProtocol):
         if self._linger_timer is not None:
             self._linger_timer.cancel()
         super().connection_lost(exc)
+        self._unset_keepalive_if_required()
         running = self._running
         if running is not None and not running.response_complete:
             running.disconnected = True
+            if isinstance(running, Exchange):
+                running.left()
             running.message_event.set()
-            on_disconnect: Callable[[], None] | None = running.scope.get(DISCONNECT)  # type: ignore[assignment]
-            if on_disconnect is not None:
-                on_disconnect()
 
     def data_received(self, data: bytes) -> None:
         """Only a request that does not arrive in one piece needs a timer."""
         if self._is_deaf:
             return
-        self._unset_keepalive_if_required()
         self._piece_bytes = len(data)
         try:
             self.parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._resume(data, error)
+        self._start_exchange()
         if self._is_receiving:
             self._expect_more()
         elif self._receive_timer is not None:
@@ -176,23 +117,116 @@ class EngineProtocol(HttpToolsProtocol):
             self._head_bytes = self._head_so_far()
             if self._head_bytes > MAX_HEAD_BYTES:
                 raise ValueError("the head is too long")  # which the parser turns into its own error
-        super().on_headers_complete()
-        self.cycle.scope[EXCHANGE] = Exchange(self.cycle, self)  # type: ignore[literal-required]
+        endpoint = self._endpoint()
+        if endpoint is None:
+            self._begin_asgi()
+            return
+        query = self.url.partition(b"?")[2]
+        self.is_kept = self.parser.should_keep_alive() and self.parser.get_http_version() != "1.0"
+        exchange = endpoint.judge(self, self.headers, query)
+        before, self.cycle = self.cycle, exchange
+        if before is None or before.response_complete:
+            self._start_asgi_task(exchange, endpoint)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((exchange, endpoint))  # type: ignore[arg-type]
 
     def on_message_begin(self) -> None:
-        super().on_message_begin()
+        self.url = b""
+        self.headers = []
         self._is_receiving = self._is_in_head = True
         self._body_bytes = self._head_bytes = 0
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name.lower(), value))
+
     def on_body(self, body: bytes) -> None:
-        super().on_body(body)
         if not self._body_bytes:
             self._body_started_at = self.loop.time()
         self._body_bytes += len(body)
+        exchange = self.cycle
+        if not isinstance(exchange, Exchange):
+            super().on_body(body)
+        elif exchange.refusal is None and not exchange.response_complete:
+            exchange.size += len(body)
+            exchange.parts.append(body)
+            if exchange.size > exchange.limit:
+                exchange.refusal = too_large(exchange.limit)
 
     def on_message_complete(self) -> None:
         self._is_receiving = False
-        super().on_message_complete()
+        if isinstance(self.cycle, Exchange):
+            self.cycle.more_body = False
+        else:
+            super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """uvicorn's, but one timer for all the idle times of a connection instead of one for each."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            cycle, app = self.pipeline.pop()
+            self._start_asgi_task(cycle, app)
+            self._start_exchange()
+            return
+        self._idle_since = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self._watch_idling(self.timeout_keep_alive)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Closes the connection when nothing was asked of it for the keep-alive time."""
+        self.timeout_keep_alive_task = None
+        if self._is_receiving or not (self.cycle is None or self.cycle.response_complete):
+            return
+        left_s = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        if left_s > 0.0:
+            self._watch_idling(left_s)
+        elif not self.transport.is_closing():
+            self.transport.close()
+
+    def _watch_idling(self, left_s: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(left_s, self.timeout_keep_alive_handler)
+
+    def tail(self, is_kept: bool) -> bytes:
+        """The last header lines of an answer, the date among them, and the blank line."""
+        headers = self.server_state.default_headers
+        if headers is not self._default_headers:
+            self._default_headers = headers
+            self._tail = b"".join([b"%b: %b\r\n" % header for header in headers]) + b"\r\n"
+        return self._tail if is_kept else b"connection: close\r\n" + self._tail
+
+    def _endpoint(self) -> HotEndpoint | None:
+        """The hot endpoint that was asked for, None when it is another or the guard has an objection."""
+        found = self.hot.get(self.url)
+        if found is None:
+            path = _path_of(self.url)
+            found = self.hot.get(path)
+            if found is None:
+                return None
+        method, endpoint = found
+        if self.parser.get_method() != method:
+            return None
+        headers = self.headers
+        fields = dict(headers)
+        guard = self.guard
+        if len(fields) != len(headers) or not guard.is_plain(fields):
+            head = {"method": method.decode(), "path": self.url.decode("latin-1"), "headers": headers}
+            if guard.check({**head, "server": self.server}) is not None:
+                return None  # the front refuses it
+        self.expect_100_continue = fields.get(b"expect", b"").lower() == b"100-continue"
+        return endpoint
+
+    def _begin_asgi(self) -> None:
+        url, headers = self.url, self.headers
+        super().on_message_begin()
+        self.url = url
+        self.headers.extend(headers)
+        self.expect_100_continue = any(
+            name == b"expect" and value.lower() == b"100-continue" for name, value in headers
+        )
+        super().on_headers_complete()
 
     def close(self, *, is_more_expected: bool) -> None:
         """Ends the connection after what was written.
@@ -211,8 +245,25 @@ class EngineProtocol(HttpToolsProtocol):
         self._linger_timer = self.loop.call_later(_LINGER_S, self.transport.abort)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """It is this request's turn; an exchange begins when all of it is there."""
         self._running = cycle
-        super()._start_asgi_task(cycle, app)
+        if not isinstance(cycle, Exchange):
+            super()._start_asgi_task(cycle, app)
+        elif cycle.waiting_for_100_continue and cycle.more_body and cycle.refusal is None:
+            cycle.waiting_for_100_continue = False
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def _start_exchange(self) -> None:
+        """Starts the task of the exchange whose turn it is, when there is something to do for it."""
+        exchange = self._running
+        if not isinstance(exchange, Exchange) or exchange.is_started or exchange.disconnected:
+            return
+        if exchange.more_body and exchange.refusal is None:
+            return
+        exchange.is_started = True
+        task = self.loop.create_task(exchange.endpoint.serve(exchange))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
 
     def _head_so_far(self) -> int:
         return len(self.url) + sum([len(name) + len(value) + 4 for name, value in self.headers])
@@ -286,6 +337,17 @@ class EngineProtocol(HttpToolsProtocol):
             self.transport.close()
 
 
+def _path_of(url: bytes) -> bytes:
+    """The path of a request's target, without query and escapes; empty when it has none."""
+    if b"?" not in url and b"%" not in url and url[:1] == b"/":
+        return url
+    try:
+        path: bytes = httptools.parse_url(url).path or b""
+    except httptools.HttpParserInvalidURLError:
+        return b""
+    return unquote_to_bytes(path)
+
+
 class _BodyFirst:
     """Callbacks of a parser that begins at the body of a request whose head is known."""
 
@@ -323,13 +385,20 @@ class EngineServer(uvicorn.Server):
 
 
 def build_server(
-    app: Any, *, new_id: NewId, header_timeout_s: float, body_timeout_s: float, drain_s: float
+    app: Front, *, new_id: NewId, header_timeout_s: float, body_timeout_s: float, drain_s: float
 ) -> EngineServer:
     """A server for `serve(sockets=[...])`; set `should_exit` to stop it within `drain_s`."""
+    hot = {path.encode(): (method.encode(), endpoint) for (method, path), endpoint in app.hot.items()}
     protocol = type(
         "ConfiguredProtocol",
         (EngineProtocol,),
-        {"header_timeout_s": header_timeout_s, "body_timeout_s": body_timeout_s, "new_id": staticmethod(new_id)},
+        {
+            "header_timeout_s": header_timeout_s,
+            "body_timeout_s": body_timeout_s,
+            "new_id": staticmethod(new_id),
+            "guard": app.guard,
+            "hot": hot,
+        },
     )
     return EngineServer(
         uvicorn.Config(

@@ -54,7 +54,7 @@ class RawCall(msgspec.Struct, frozen=True):
 
 
 class Sink(Protocol):
-    """Where an answer goes; `api/llm` implements it over ASGI. Awaiting a write is back-pressure."""
+    """Where an answer goes; `api/llm` implements it over the socket. Awaiting a write is back-pressure."""
 
     is_open: bool
     """A stream's headers are out: errors can only be told inside the stream."""
@@ -69,7 +69,7 @@ class Sink(Protocol):
         """Sends whole events."""
         ...
 
-    async def close(self, live: LiveRequest, last: bytes) -> None:
+    def close(self, live: LiveRequest, last: bytes) -> None:
         """Sends the last events and ends the stream, or sends a whole answer when none is open."""
         ...
 

@@ -90,7 +90,7 @@ class Completions:
             if live.capture is not None:
                 live.capture.add(last)
             await self._recorder.finish(live, call, RequestState.OK, None)
-            await sink.close(live, last)
+            sink.close(live, last)
         finally:
             permit.release()
         return attempt

@@ -32,7 +32,7 @@ class _Collected:
     async def write(self, events: bytes) -> None:
         """The text is read from the tap in the end."""
 
-    async def close(self, live: LiveRequest, last: bytes) -> None:
+    def close(self, live: LiveRequest, last: bytes) -> None:
         """Keeps the text."""
         if live.tap is not None:
             self.text = live.tap.tail()

@@ -17,8 +17,9 @@ import msgspec
 import uvicorn
 from starlette.types import ASGIApp, Message, Scope
 
-from atp_engine.api.app import ClientRoutes, Front, HotEndpoints, build_app
+from atp_engine.api.app import ClientRoutes, Front, build_app
 from atp_engine.api.errors import HeaderList
+from atp_engine.api.exchange import HotEndpoints
 from atp_engine.api.health import Probe
 from atp_engine.bus import EventBus
 from atp_engine.config.models import Config

@@ -6,8 +6,10 @@ import itertools
 import re
 
 import pytest
-from starlette.types import Receive, Scope, Send
 
+from atp_engine.api.errors import HeaderList
+from atp_engine.api.exchange import Exchange, HotEndpoints
+from atp_engine.api.server import EngineProtocol
 from atp_engine.config.models import Config, ServerConfig
 from tests.support.web import ADMIN_TOKEN, CLIENT_KEY, JSON, Answer, Face, ask, build_face
 
@@ -48,12 +50,17 @@ BODY_TYPES = [
 ]
 
 
-async def hot_endpoint(scope: Scope, receive: Receive, send: Send) -> None:
-    await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body", "body": b"hot"})
+class _HotEndpoint:
+    """Never called: what the guard refuses goes to the app, and the rest not through it."""
+
+    def judge(self, protocol: EngineProtocol, headers: HeaderList, query: bytes) -> Exchange:
+        raise AssertionError
+
+    async def serve(self, exchange: Exchange) -> None:
+        raise AssertionError
 
 
-HOT = {("POST", "/v1/chat/completions"): hot_endpoint, ("POST", "/v1/messages"): hot_endpoint}
+HOT: HotEndpoints = {("POST", "/v1/chat/completions"): _HotEndpoint(), ("POST", "/v1/messages"): _HotEndpoint()}
 
 
 def all_calls(face: Face) -> list[tuple[str, str]]:
@@ -170,8 +177,21 @@ async def test_a_body_that_is_not_json_is_refused_before_anything_else(kind: str
 
 @pytest.mark.parametrize("kind", ["application/json", "application/json; charset=utf-8", "Application/JSON ; x=y"])
 async def test_json_with_any_parameter_is_taken(kind: str) -> None:
-    face = build_face(hot=HOT)
-    assert (await ask(face.app, "POST", "/v1/messages", headers=[("content-type", kind)])).body == b"hot"
+    face = build_face()
+    headers = [("content-type", kind)]
+    assert (
+        await ask(face.app, "POST", "/admin/test-request", headers=headers, token=ADMIN_TOKEN, body=b"{}")
+    ).status == 200
+
+
+def test_nothing_that_the_guard_refuses_is_plain_to_it() -> None:
+    guard = build_face().app.guard
+    usual = {b"host": b"127.0.0.1:7443", b"content-type": b"application/json", b"user-agent": b"x"}
+    assert guard.is_plain(usual)
+    for name, value in {"host": "evil.example", "content-type": "text/plain", "origin": "null"}.items():
+        assert not guard.is_plain({**usual, name.encode(): value.encode()})
+    assert not guard.is_plain({**usual, b"sec-fetch-site": b"same-origin"})
+    assert not guard.is_plain({})
 
 
 async def test_refusals_speak_the_dialect_of_the_path() -> None:
