@@ -43,7 +43,8 @@ class Verdict(msgspec.Struct, frozen=True):
     displaced: Ticket | None = None
 
 
-_ADMITTED = Verdict(Step.ADMIT)
+ADMITTED = Verdict(Step.ADMIT)
+"""The one verdict that lets a request start now."""
 _WOULD_WAIT = Verdict(Step.QUEUE)
 
 
@@ -90,8 +91,9 @@ class Admission:
                 return Verdict(Step.RATE_LIMITED, reason, retry_after_s=wait_s)
         if self.in_flight < self._max_parallel and not len(self._queue):
             self.in_flight += 1
-            self._rates.take(key, per_minute, now)
-            return _ADMITTED
+            if per_minute > 0:
+                self._rates.take(key, per_minute, now)
+            return ADMITTED
         if not may_queue:
             return _WOULD_WAIT
         if self._queue_timeout_s <= 0:

@@ -29,6 +29,7 @@ CALM_S = 120.0
 """After this long without opening again, the cooldown starts from its base."""
 MAX_DEPLOYMENTS = 1_024
 
+_OK, _CANCELLED, _RATE_LIMITED = AttemptOutcome.OK, AttemptOutcome.CANCELLED, AttemptOutcome.RATE_LIMITED
 _FAILURES = frozenset(
     {
         AttemptOutcome.TIMEOUT,
@@ -135,6 +136,16 @@ class DeploymentHealth:
             return f"at its limit of {self.limit} in flight"
         return ""
 
+    def is_clear(self, now: float) -> bool:
+        """True when nothing at all stands against a call: the usual case, in one look."""
+        return not (
+            self.is_open
+            or self.is_held_open
+            or self.is_draining
+            or now < self.resting_until
+            or 0 < self.limit <= self.in_flight
+        )
+
     def is_only_resting(self) -> bool:
         """True when nothing but a circuit or a cooldown could keep calls away: good for a last resort."""
         return not (self.is_draining or self.is_held_open or 0 < self.limit <= self.in_flight)
@@ -207,9 +218,8 @@ class HealthBook:
         limit is reached. With `is_last_resort` (the decision found every circuit open) only a drain, an
         operator and the limit refuse.
         """
-        health = self.of(key)
-        reason = health.block(now)
-        if reason and not (is_last_resort and health.is_only_resting()):
+        health = self._known.get(key) or self.of(key)
+        if not health.is_clear(now) and health.block(now) and not (is_last_resort and health.is_only_resting()):
             return None
         holds_probe = health.is_open and not health.is_probing
         if holds_probe:
@@ -240,30 +250,36 @@ class HealthBook:
         health = lease.health
         if lease.is_settled:
             return
-        self._settle(lease)
-        if outcome is AttemptOutcome.CANCELLED:
+        lease.is_settled = True
+        if health.in_flight == health.limit or lease.holds_probe:
+            self._settle(lease)
+        health.in_flight -= 1
+        if outcome is _CANCELLED:
             return
         health.requests += 1
         if message:
             health.last_error = message
-        if outcome is AttemptOutcome.OK:
+        if outcome is _OK:
             health.latency.add(duration_ms, now)
             if ttft_ms is not None:
                 health.ttft.add(ttft_ms, now)
             if tokens_per_s is not None:
                 pace = health.pace
                 health.pace = tokens_per_s if pace is None else pace + 0.15 * (tokens_per_s - pace)
-        if outcome is AttemptOutcome.RATE_LIMITED:
+        if outcome is _RATE_LIMITED:
             self._alive(lease, now)
             self._rest_limited(health, now, retry_after_s)
             return
-        is_failure = outcome in _FAILURES
+        is_failure = outcome is not _OK and outcome in _FAILURES
         health.outcomes.add(is_failure, now)
         if is_failure:
             self._failed(lease, outcome, now, retry_after_s)
             return
         health.limits_in_a_row = 0
-        self._alive(lease, now)
+        if health.is_open:
+            self._alive(lease, now)
+        else:
+            health.failures_in_a_row = 0
 
     def set_limit(self, key: str, learned: int) -> None:
         """A learned limit of calls in flight to a deployment, 0 is none; the config's still holds."""
@@ -308,11 +324,10 @@ class HealthBook:
         return gone
 
     def _settle(self, lease: Lease) -> None:
-        lease.is_settled = True
+        """The end of a call that kept others away: the last place, or the probe."""
         health = lease.health
         if health.in_flight == health.limit:
             self.version += 1
-        health.in_flight -= 1
         if lease.holds_probe and health.is_probing:
             health.is_probing = False
             self.version += 1

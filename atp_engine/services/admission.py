@@ -13,7 +13,7 @@ from atp_engine.config.models import LimitsConfig
 from atp_engine.core.errors import AdmissionError, QueueFull, RateLimited
 from atp_engine.core.ports import Clock
 from atp_engine.core.types import Caller
-from atp_engine.limits.admission import Admission, Step
+from atp_engine.limits.admission import ADMITTED, Admission, Step
 from atp_engine.limits.fair_queue import Ticket
 
 
@@ -61,9 +61,11 @@ class Door:
 
         Raises RateLimited with a Retry-After; a refusal burns nothing.
         """
-        now = self._clock.monotonic()
-        verdict = self._admission.decide(caller.key_id, caller.qos, self._per_minute(caller), now, may_queue=False)
-        if verdict.step is Step.ADMIT:
+        per_minute = caller.requests_per_minute or self._limits.requests_per_minute
+        verdict = self._admission.decide(
+            caller.key_id, caller.qos, per_minute, self._clock.monotonic(), may_queue=False
+        )
+        if verdict is ADMITTED:
             return Permit(self)
         if verdict.step is Step.RATE_LIMITED:
             raise RateLimited(verdict.reason, retry_after_s=verdict.retry_after_s)

@@ -30,6 +30,8 @@ _ANNOUNCE_S = 0.25
 _SAVE_S = 10.0
 _SWEEP_STEP = 2_000
 """Most sessions ended or saved by one sweep, so that it never holds the loop for long."""
+_BAD = frozenset({RequestState.FAILED, RequestState.TRUNCATED})
+_KNOWN = PriceState.KNOWN
 _UNSAFE = re.compile(r"[^A-Za-z0-9._]+")
 
 
@@ -101,14 +103,15 @@ class Sessions:
         session.prompt_tokens += view.prompt_tokens
         session.output_tokens += view.output_tokens
         session.cost_nusd += view.cost_nusd
-        state = view.state
-        if state is RequestState.FAILED or state is RequestState.TRUNCATED:
+        if view.state in _BAD:
             session.errors += 1
         price_state = view.price_state
-        if price_state is not PriceState.KNOWN:
+        if price_state is not _KNOWN:
             session.price_rank = max(session.price_rank, 2 if price_state is PriceState.UNKNOWN else 1)
         if view.duration_ms is not None:
-            session.last_at = max(session.last_at, view.started_at + view.duration_ms / 1000.0)
+            ended_at = view.started_at + view.duration_ms / 1000.0
+            if ended_at > session.last_at:
+                session.last_at = ended_at
         if not session.is_dirty:
             session.is_dirty = True
             self._dirty[session] = None
@@ -187,7 +190,7 @@ class Sessions:
         self._live.move_to_end(session.key)
         if session.is_pending:
             return
-        if mono - session.announced_mono >= _ANNOUNCE_S and self._bus.has_listeners:
+        if self._bus.has_listeners and mono - session.announced_mono >= _ANNOUNCE_S:
             self._announce(session, mono)
         else:
             session.is_pending = True
