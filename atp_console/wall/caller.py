@@ -11,7 +11,7 @@ import contextlib
 import json
 import ssl
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -57,6 +57,8 @@ class Ask:
     """Goes away without waiting for content."""
     is_reading: bool = True
     """False: nothing is read before it goes away."""
+    on_text: Callable[[str], None] = lambda _: None
+    """Told the text so far whenever there is more."""
 
 
 async def call(target: Target, ask: Ask) -> Seen:
@@ -112,7 +114,7 @@ def _request(target: Target, ask: Ask) -> bytes:
 async def _answer(reader: asyncio.StreamReader, ask: Ask, seen: Seen, started: float) -> None:
     """Reads the answer into `seen`; the caller's own departure ends it early."""
     has_content = asyncio.Event()
-    reading = asyncio.ensure_future(_read(reader, seen, started, has_content))
+    reading = asyncio.ensure_future(_read(reader, ask, seen, started, has_content))
     waiting = asyncio.ensure_future(has_content.wait())
     try:
         if ask.leave_after_s is None:
@@ -133,7 +135,7 @@ async def _answer(reader: asyncio.StreamReader, ask: Ask, seen: Seen, started: f
                     await task
 
 
-async def _read(reader: asyncio.StreamReader, seen: Seen, started: float, has_content: asyncio.Event) -> None:
+async def _read(reader: asyncio.StreamReader, ask: Ask, seen: Seen, started: float, has_content: asyncio.Event) -> None:
     try:
         head = await reader.readuntil(b"\r\n\r\n")
     except asyncio.LimitOverrunError:
@@ -158,6 +160,7 @@ async def _read(reader: asyncio.StreamReader, seen: Seen, started: float, has_co
         async for piece in _body(reader, seen):
             seen.keep(piece)
             events.feed(piece)
+            ask.on_text(seen.text)
             if seen.first_s is None and (seen.text or seen.has_tool_call):
                 seen.first_s = time.monotonic() - started
                 has_content.set()

@@ -7,7 +7,6 @@ of how the gateway was started.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -17,7 +16,8 @@ from atp_console.wall.caller import Ask, Target, call
 from atp_console.wall.judge import SLACK_S, Evidence, judge, speaker_of
 from atp_console.wall.scenario import Case
 from atp_console.wall.seen import Seen
-from atp_console.wall.upstream import UPSTREAM_KEY, CaseLog, Scene, WallUpstream
+from atp_console.wall.turn import CaseLog
+from atp_console.wall.upstream import UPSTREAM_KEY, Scene, WallUpstream
 
 AT_ONCE = 48
 _HANG_SLACK_S = 5.0
@@ -85,7 +85,8 @@ async def run_case(case: Case, wall: Wall, upstream: WallUpstream) -> Result:
     started = time.monotonic()
     pace = 1.0 / wall.factor
     series = case.scenario.series
-    ask = _ask(case, wall)
+    log = upstream.log(case.id)
+    ask = _ask(case, wall, log)
     running: list[asyncio.Task[tuple[float, Seen]]] = []
     for number in range(series.count):
         await asyncio.sleep(max(0.0, started + number * series.every_s * pace - time.monotonic()))
@@ -93,8 +94,8 @@ async def run_case(case: Case, wall: Wall, upstream: WallUpstream) -> Result:
         if number + 1 == series.count:
             break
     calls = [await task for task in running]
-    log = upstream.log(case.id)
-    await _until_over(log, case.scenario.must.closes_within_s + wall.slack_s)
+    await log.until(_is_over, case.scenario.must.closes_within_s + wall.slack_s)
+    await asyncio.sleep(_AFTERMATH_S)  # for calls that should not come any more
     evidence = Evidence(
         case=case,
         seen=tuple(seen for _, seen in calls),
@@ -127,7 +128,7 @@ def _outcome(evidence: Evidence, seen: Seen) -> str:
     return f"{seen.outcome}{status}{told}{count}"
 
 
-def _ask(case: Case, wall: Wall) -> Ask:
+def _ask(case: Case, wall: Wall, log: CaseLog) -> Ask:
     scenario, variant = case.scenario, case.variant
     return Ask(
         dialect=variant.caller,
@@ -138,6 +139,7 @@ def _ask(case: Case, wall: Wall) -> Ask:
         leave_after_s=scenario.leave_after_s,
         is_leaving_unanswered=scenario.is_leaving_unanswered,
         is_reading=scenario.is_reading,
+        on_text=log.hear,
     )
 
 
@@ -146,14 +148,9 @@ async def _timed(target: Target, ask: Ask) -> tuple[float, Seen]:
     return started, await call(target, ask)
 
 
-async def _until_over(log: CaseLog, within_s: float) -> None:
-    """Waits until no call of the case is being answered, and a moment for calls that should not come."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(within_s):
-            while any(one.is_open for one in log.calls):
-                log.changed.clear()
-                await log.changed.wait()
-    await asyncio.sleep(_AFTERMATH_S)
+def _is_over(log: CaseLog) -> bool:
+    """No call of the case is being answered."""
+    return not any(one.is_open for one in log.calls)
 
 
 def _secrets(upstream: WallUpstream, target: Target) -> tuple[bytes, ...]:

@@ -6,7 +6,11 @@ log must show. A new fault is a new row.
 
 from __future__ import annotations
 
-from atp_console.wall.extras import EXTRAS
+from atp_console.wall.contents import CONTENTS
+from atp_console.wall.floods import FLOODS, LEAVING
+from atp_console.wall.framing import FRAMING
+from atp_console.wall.pieces import BEFORE, GOOD, once
+from atp_console.wall.refusals import REFUSALS
 from atp_console.wall.scenario import EVERY, STREAMS, Case, Must, Scenario, Series
 from atp_console.wall.steps import (
     Close,
@@ -15,6 +19,7 @@ from atp_console.wall.steps import (
     Hang,
     Head,
     Healthy,
+    Heard,
     Lifecycle,
     Malformed,
     NoPrefill,
@@ -26,8 +31,7 @@ from atp_console.wall.steps import (
 )
 from atp_console.wall.upstream import Scene
 
-GOOD = Scene(((Healthy(),),))
-_CUT = Scene(((Head(), Lifecycle(), Tokens(40), Close()),))
+_CUT = once(Head(), Lifecycle(), Tokens(40), Heard(), Close())
 
 CORE: tuple[Scenario, ...] = (
     Scenario(
@@ -44,7 +48,7 @@ CORE: tuple[Scenario, ...] = (
         "429 for ever, without a header",
         Scene(((Refusal(429, "rate"),),)),
         GOOD,
-        Must(primary=(1, 3)),
+        BEFORE,
         EVERY,
         is_core=True,
     ),
@@ -62,7 +66,7 @@ CORE: tuple[Scenario, ...] = (
         "503 for ever",
         Scene(((Refusal(503, "overloaded"),),)),
         GOOD,
-        Must(primary=(1, 3)),
+        BEFORE,
         EVERY,
         is_core=True,
     ),
@@ -71,7 +75,7 @@ CORE: tuple[Scenario, ...] = (
         "TCP reset before the headers",
         Scene(((Reset(),),)),
         GOOD,
-        Must(primary=(1, 3)),
+        BEFORE,
         EVERY,
         is_core=True,
     ),
@@ -109,7 +113,7 @@ CORE: tuple[Scenario, ...] = (
         "stream stalls for 30 s after 20 tokens",
         Scene(((Head(), Lifecycle(), Tokens(20), Wait(30.0), Tokens(40), Stop(), Done(), End()),)),
         GOOD,
-        Must(see=("broken",), by=("primary",), tokens=20, fallback=(0, 0), within_s=20.0),
+        Must(see=("broken",), by=("primary",), tokens=20, fallback=(0, 0), within_s=21.0),
         STREAMS,
         is_core=True,
         longest_s=35.0,
@@ -117,7 +121,7 @@ CORE: tuple[Scenario, ...] = (
     Scenario(
         "malformed-tenth",
         "the tenth event is malformed",
-        Scene(((Head(), Lifecycle(), Tokens(9), Malformed(), Tokens(10), Stop(), Done(), End()),)),
+        Scene(((Head(), Lifecycle(), Tokens(9), Heard(), Malformed(), Tokens(10), Stop(), Done(), End()),)),
         GOOD,
         Must(see=("broken",), by=("primary",), tokens=9, fallback=(0, 0)),
         STREAMS,
@@ -182,13 +186,13 @@ CORE: tuple[Scenario, ...] = (
         "503: the caller sees the fallback's model and usage",
         Scene(((Refusal(503, "overloaded"),),)),
         GOOD,
-        Must(primary=(1, 3), has_usage=True, has_model=True),
+        Must(primary=(1, 2), has_usage=True, has_model=True),
         EVERY,
         is_core=True,
     ),
 )
 
-SCENARIOS = (*CORE, *EXTRAS)
+SCENARIOS = (*CORE, *REFUSALS, *FRAMING, *CONTENTS, *FLOODS, *LEAVING)
 
 
 def cases(*, is_core_only: bool = False, names: tuple[str, ...] = (), variants: tuple[str, ...] = ()) -> list[Case]:

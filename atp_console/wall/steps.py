@@ -16,6 +16,7 @@ from atp_console.wall.voices import GRIEVANCES
 
 FLOOD_LIMIT_BYTES = 256 * 1024 * 1024
 _INFLATED_MB = 64
+_HEARD_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ class Lifecycle:
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """So many more tokens, in an event each, `gap_s` apart: those before a fault must have arrived by then."""
+    """So many more tokens, in an event each, `gap_s` apart."""
 
     count: int
     gap_s: float = 0.05
@@ -92,6 +93,16 @@ class Tokens:
             await turn.say("")
             if self.gap_s:
                 await turn.wait(self.gap_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """Waits until the caller has all tokens so far: a fault that follows cannot be hidden from it any more.
+    A gateway that holds them back is waited for 2 s."""
+
+    async def play(self, turn: Turn) -> None:
+        """Waits."""
+        await turn.log.until(lambda log: turn.call.text in log.heard, _HEARD_S)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,9 @@ plays the steps of a script.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from atp_console.wall.voices import Speaker, Voice
@@ -56,10 +58,38 @@ class Call:
 
 
 @dataclass(slots=True)
+class CaseLog:
+    """What the upstream saw of one case, and what its caller has heard."""
+
+    calls: list[Call] = field(default_factory=list)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    heard: str = ""
+    """Text that has reached the case's caller."""
+
+    def by(self, role: str) -> list[Call]:
+        """The calls of a role, in order."""
+        return [call for call in self.calls if call.role == role]
+
+    def hear(self, text: str) -> None:
+        """The caller has so much text by now."""
+        self.heard = text
+        self.changed.set()
+
+    async def until(self, is_so: Callable[[CaseLog], bool], within_s: float) -> None:
+        """Waits until something is true of the log, or the time is over."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                while not is_so(self):
+                    self.changed.clear()
+                    await self.changed.wait()
+
+
+@dataclass(slots=True)
 class Turn:
     """One call being answered."""
 
     call: Call
+    log: CaseLog
     wire: Wire
     voice: Voice
     speaker: Speaker

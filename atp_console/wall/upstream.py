@@ -12,12 +12,12 @@ import json
 import socket
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
 from atp_console.wall.steps import NeverRead, Refusal
-from atp_console.wall.turn import Call, Script, Turn
+from atp_console.wall.turn import Call, CaseLog, Script, Turn
 from atp_console.wall.voices import VOICES, Speaker
 from atp_console.wall.wire import Wire, WireClosed
 
@@ -34,18 +34,6 @@ class Scene:
 
     scripts: tuple[Script, ...]
     down_s: float = 0.0
-
-
-@dataclass(slots=True)
-class CaseLog:
-    """What the upstream saw of one case."""
-
-    calls: list[Call] = field(default_factory=list)
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def by(self, role: str) -> list[Call]:
-        """The calls of a role, in order."""
-        return [call for call in self.calls if call.role == role]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +127,7 @@ class WallUpstream:
         log.calls.append(call)
         log.changed.set()
         voice = VOICES["messages" if path.endswith("/messages") else "chat"]
-        turn = Turn(call, wire, voice, Speaker(role, call.number, call.model), self._pace, self._canary)
+        turn = Turn(call, log, wire, voice, Speaker(role, call.number, call.model), self._pace, self._canary)
         try:
             for step in self._script(case, role, call, earlier):
                 await step.play(turn)
