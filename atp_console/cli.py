@@ -161,8 +161,12 @@ def _serve(arguments: argparse.Namespace) -> int:
     )
     try:
         engine = Engine(loaded, paths, environment, proxied=_proxied, found=detection.found)
-        lines = [f"atp-console listens on {engine.url}", f"config {loaded.path}", f"data   {paths.data_dir}"]
-        run(engine, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP), lambda: print("\n".join(lines), flush=True))
+
+        def tell() -> None:
+            lines = [f"atp-console listens on {engine.url}", f"config {loaded.path}", f"data   {paths.data_dir}"]
+            print("\n".join([*lines, *(f"warning {warning}" for warning in engine.warnings)]), flush=True)
+
+        run(engine, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP), tell)
     finally:
         log.close()
     return 0

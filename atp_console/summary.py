@@ -25,4 +25,5 @@ def status_lines(engine: EngineView) -> list[str]:
     if lost:
         lines.append("dropped   " + ", ".join(f"{name} {grouped(count)}" for name, count in lost.items()))
     lines += [f"problem   {safe_text(problem)}" for problem in engine.config_problems]
+    lines += [f"warning   {safe_text(warning)}" for warning in engine.warnings]
     return lines

@@ -117,7 +117,7 @@ class Engine:
         self._assembly = Assembly(clock, self._proxied)
         secrets, problems = resolve_all(config, loaded.path, self._environment)
         self._runtime = RuntimeRef(self._assembly.build(config, 1, secrets))
-        self._secret_problems = tuple(str(problem) for problem in problems)
+        self._warnings = tuple(str(problem) for problem in (*loaded.warnings, *problems))
         self._repository = RequestRepository(self._database)
         self._bodies = BodyStore(
             self._paths.bodies_dir,
@@ -150,7 +150,7 @@ class Engine:
         self._vitals = Vitals(
             identity, clock, self._runtime, self._door, self._meters, self._database, self._repository
         )
-        self._vitals.config_problems = self._secret_problems
+        self._vitals.config_warnings = self._warnings
         self._vitals.watch_drops("bodies", lambda: self._bodies.skipped)
         self._vitals.watch_drops("sessions", lambda: self._sessions.evicted)
         self.observatory = Observatory(
@@ -203,6 +203,11 @@ class Engine:
         host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
         return f"http://{host}:{self.port}"
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What works but needs somebody, in whole sentences."""
+        return self._vitals.view().warnings
+
     async def run(self, on_ready: Callable[[], None] = lambda: None) -> None:
         """Serves until `request_stop`, then drains and closes everything; calls `on_ready` when it answers."""
         await self._open()
@@ -241,10 +246,10 @@ class Engine:
         self._sessions.apply(config.sessions)
         self._health.apply(config.health)
         self._health.carry_over(runtime.table)
-        said = [str(problem) for problem in problems]
+        said = [str(problem) for problem in (*loaded.warnings, *problems)]
         if (config.server.host, config.server.port) != (before.host, before.port):
             said.append("server.host and server.port take effect at the next start")
-        self._vitals.config_problems = tuple(said)
+        self._vitals.config_problems, self._vitals.config_warnings = (), tuple(said)
         self.notice("info", "config_applied", f"config version {runtime.version} is live")
 
     def reload(self) -> None:
@@ -278,7 +283,7 @@ class Engine:
         if quarantined is not None:
             text = f"the database was damaged; it is kept as {quarantined} and a new one was started"
             _log.error(text)
-            self._vitals.config_problems += (text,)
+            self._vitals.damage = (text,)
 
     def _config_server(self) -> EngineServer:
         settings = self._runtime.current.config.server
@@ -380,11 +385,13 @@ class Engine:
         if state != "ok":
             return state
         await self._database.read(lambda connection: connection.execute("SELECT 1").fetchone())
-        return ""
+        return "warning: it was damaged and set aside, see atp-console status" if self._vitals.damage else ""
 
     async def _probe_config(self) -> str:
-        count = len(self._vitals.config_problems)
-        return f"warning: {count} config problems, see atp-console status" if count else ""
+        refused, wanting = len(self._vitals.config_problems), len(self._vitals.config_warnings)
+        if refused:
+            return f"warning: the file is not applied, it has {refused} problems, see atp-console status"
+        return f"warning: {wanting} things are wanting, see atp-console status" if wanting else ""
 
     async def _probe_providers(self) -> str:
         now = self._clock.monotonic()

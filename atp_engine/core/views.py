@@ -168,6 +168,8 @@ class EngineView(msgspec.Struct, frozen=True):
     """Per bounded buffer: how many entries were dropped so far."""
     storage_state: str
     """ok or degraded, with the reason."""
+    warnings: tuple[str, ...] = ()
+    """What works but needs somebody: a credential that is missing, a damaged database that was set aside."""
 
 
 class Connection(msgspec.Struct, frozen=True):

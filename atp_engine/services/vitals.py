@@ -58,6 +58,10 @@ class Vitals:
         }
         self.config_problems: tuple[str, ...] = ()
         """Why the newest file text is not live."""
+        self.config_warnings: tuple[str, ...] = ()
+        """What the live config asks for and does not have."""
+        self.damage: tuple[str, ...] = ()
+        """What was found broken at start and set aside; told until the next start."""
 
     def watch_drops(self, buffer: str, count: Callable[[], int]) -> None:
         """Adds a bounded buffer's counter of lost entries."""
@@ -95,6 +99,7 @@ class Vitals:
             recorder_lag_ms=self._database.lag_ms(),
             dropped={name: count() for name, count in self._drops.items()},
             storage_state=self._database.state(),
+            warnings=self.damage + self.config_warnings,
         )
 
     def set_gauges(self, catalog: Catalog) -> None:

@@ -122,8 +122,14 @@ def _take_lock(path: Path) -> int:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
+        holder = os.pread(lock, 32, 0).decode("ascii", "replace").strip()
         os.close(lock)
-        raise StorageError(f"another engine is using the database {path}") from error
+        by = f" (pid {holder})" if holder.isdigit() else ""
+        raise StorageError(
+            f"another engine{by} is using the database {path}; stop it, or give this one its own --data-dir"
+        ) from error
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, b"%d\n" % os.getpid(), 0)
     return lock
 
 

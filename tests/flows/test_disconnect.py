@@ -16,6 +16,7 @@ import pytest_asyncio
 
 from tests.support.calls import parse_answer
 from tests.support.running import Running, running, upstream_config
+from tests.support.until import until_answered
 from tests.support.upstream import Script, Upstream, answer, chunk, hang, head
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -104,10 +105,14 @@ class Scene:
 
     async def ended(self, request_id: str) -> Any:
         """The detail of a request once its end is on record."""
-        async with asyncio.timeout(5):
-            while (detail := await self.engine.request(request_id))["request"]["duration_ms"] is None:
-                await asyncio.sleep(0.002)
-        return detail
+        details: list[Any] = []
+
+        async def has_ended() -> bool:
+            details.append(await self.engine.request(request_id))
+            return details[-1]["request"]["duration_ms"] is not None
+
+        await until_answered(has_ended)
+        return details[-1]
 
     async def cancel(self, request_id: str) -> bool:
         """Asks the admin API to end a request."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import stat
@@ -82,7 +83,7 @@ async def test_every_table_has_the_columns_that_repositories_fill(tmp_path: Path
 
 async def test_a_second_engine_is_told_and_may_open_after_the_first(tmp_path: Path) -> None:
     first = Database.open(tmp_path / "atp.db", SystemClock())
-    with pytest.raises(StorageError, match="another engine is using"):
+    with pytest.raises(StorageError, match=rf"another engine \(pid {os.getpid()}\) is using"):
         Database.open(tmp_path / "atp.db", SystemClock())
     await first.aclose()
     second = Database.open(tmp_path / "atp.db", SystemClock())
