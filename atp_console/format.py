@@ -168,11 +168,11 @@ def cost(nusd: int, price: PriceState, glyphs: Glyphs = UNICODE, *, is_exact: bo
     return figure if price is PriceState.KNOWN else glyphs.about + figure
 
 
-def row_cost(view: RequestView, glyphs: Glyphs) -> str:
-    """The cost column: a dash while nothing was used, then the cost so far."""
+def row_cost(view: RequestView, glyphs: Glyphs, *, is_exact: bool = False) -> str:
+    """The cost of a request: a dash while nothing was used, then the cost so far."""
     if not view.cost_nusd and (not view.state.is_final or not view.served) and view.state is not RequestState.HIT:
         return glyphs.none
-    return cost(view.cost_nusd, view.price_state, glyphs)
+    return cost(view.cost_nusd, view.price_state, glyphs, is_exact=is_exact)
 
 
 def speed(tokens_per_s: float | None, glyphs: Glyphs = UNICODE) -> str:
@@ -194,7 +194,8 @@ def per_million(usd: float | None) -> str:
     """A price per million tokens: `3.00`, `.25`; `?` when unknown."""
     if usd is None:
         return UNKNOWN
-    return f"{usd:.2f}" if usd >= 1 or usd == 0 else f"{usd:.3g}".removeprefix("0")
+    text = f"{usd:.2f}" if usd >= 1 or round(usd, 2) == usd else f"{usd:.3g}"
+    return text if usd >= 1 or usd == 0 else text.removeprefix("0")
 
 
 def clock(at: float, zone: tzinfo | None) -> str:

@@ -6,9 +6,11 @@ finished requests are kept. A failed question leaves what was known.
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from typing import TypeVar
 
+from atp_console import bodies
 from atp_console.source import EngineSource
 from atp_engine.client.errors import EngineError
 from atp_engine.core.views import RequestDetail, RequestView, Tail
@@ -16,6 +18,7 @@ from atp_engine.core.views import RequestDetail, RequestView, Tail
 K = TypeVar("K")
 V = TypeVar("V")
 _KEPT = 64
+_TAIL_CHARS = 4_096
 DWELL_S = 1.0
 SETTLE_S = 0.12
 
@@ -73,12 +76,20 @@ class Preview:
         """Fetches what is missing about a request; never raises."""
         self._is_asking = True
         try:
-            if not view.state.is_final or _tail_key(view) not in self._tails:
-                _keep(self._tails, _tail_key(view), await self._tail(view.id))
             if _detail_key(view) not in self._details:
                 _keep(self._details, _detail_key(view), await self._detail(view.id))
+            if not view.state.is_final or _tail_key(view) not in self._tails:
+                _keep(self._tails, _tail_key(view), await self._words(view))
         finally:
             self._is_asking = False
+
+    async def _words(self, view: RequestView) -> Tail | None:
+        """The last words: of the kept answer when the request is over, else as they are made."""
+        detail = self._details.get(_detail_key(view))
+        if not view.state.is_final or detail is None or not detail.response_body:
+            return await self._tail(view.id)
+        text = await asyncio.to_thread(bodies.plain, detail.response_body)
+        return Tail(view.id, view.state, text[-_TAIL_CHARS:], view.output_tokens)
 
     async def _tail(self, id: str) -> Tail | None:
         try:

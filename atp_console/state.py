@@ -89,9 +89,15 @@ class ConsoleState:
         views = (row.view for row in reversed(self._ordered))
         return list(islice((view for view in views if view.served == deployment), limit))
 
-    def latest_sessions(self) -> list[SessionView]:
-        """Sessions, those with work in flight first, then by last use."""
-        return sorted(self.sessions.values(), key=lambda one: (-min(one.in_flight, 1), -one.last_at, one.id))
+    def latest_sessions(self, now: float, busy_s: float) -> list[SessionView]:
+        """Sessions at work in the last `busy_s` seconds, the youngest first, so that they stay in their
+        places while they work; then the others by last use."""
+
+        def place(one: SessionView) -> tuple[int, float, str]:
+            is_busy = one.in_flight > 0 or now - one.last_at < busy_s
+            return (0, -one.started_at, one.id) if is_busy else (1, -one.last_at, one.id)
+
+        return sorted(self.sessions.values(), key=place)
 
     def apply(self, update: Update, now: float) -> None:
         """Takes one update of `client.follow`; `now` is UTC epoch seconds."""

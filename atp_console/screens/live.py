@@ -134,7 +134,7 @@ class LiveScreen(FilteredRequests):
 
     def _paint_side(self) -> None:
         state = self.desk.state
-        self.sessions.set_rows(state.latest_sessions())
+        self.sessions.set_rows(state.latest_sessions(self.desk.now(), 0))
         self.deployments.set_rows(list(state.deployments.values()))
         self.engine_pane.engine = state.engine
         self.engine_pane.repaint()

@@ -172,7 +172,7 @@ class DeploymentPane(Pane):
         if view.input_usd is None or view.output_usd is None:
             return [("no price is known: its cost shows as ?", "warn")]
         return [
-            (f"${fmt.per_million(view.input_usd)} in  ${fmt.per_million(view.output_usd)} out", "text"),
+            (f"${view.input_usd:g} in  ${view.output_usd:g} out", "text"),
             (f" {self.look.glyphs.dot} {source}" if cells(source) else "", "muted"),
         ]
 

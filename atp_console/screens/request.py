@@ -170,7 +170,7 @@ class RequestScreen(RequestActs):
             return []
         glyphs = self.desk.look.glyphs
         mark, role = fmt.state_mark(view, glyphs)
-        cost = fmt.cost(view.cost_nusd, view.price_state, glyphs, is_exact=True)
+        cost = fmt.row_cost(view, glyphs, is_exact=True)
         parts: list[tuple[int, Line]] = [
             (0, [(mark, role)]),
             (1, [(fmt.duration(view.duration_ms, glyphs), "text")]),

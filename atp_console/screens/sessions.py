@@ -17,6 +17,7 @@ from atp_console.widgets.table import Column, Table
 from atp_engine.core.views import RequestView, SessionView
 
 _LATEST = 200
+_BUSY_S = 60.0
 _TITLES = ("TIME", "ASKED → SERVED", "STATE", "TTFT", "TOTAL", "TOK/S", "IN", "OUT", "COST")
 _COLUMNS: tuple[Column[RequestView], ...] = tuple(one for one in REQUEST_COLUMNS if one.title in _TITLES)
 
@@ -55,7 +56,7 @@ class SessionsScreen(ConsoleScreen):
         """Twice a second: ages move, sums grow."""
         if Due.SIDE not in due:
             return
-        found = [view for view in self.desk.state.latest_sessions() if self._is_found(view)]
+        found = [view for view in self.desk.state.latest_sessions(self.desk.now(), _BUSY_S) if self._is_found(view)]
         table = self.sessions
         table.columns = session_columns(self.desk.now())
         table.relayout()
@@ -75,7 +76,7 @@ class SessionsScreen(ConsoleScreen):
         total = len(self.desk.state.sessions)
         shown = len(self.sessions.model)
         words = fmt.grouped(total) if shown == total else f"{fmt.grouped(shown)} of {fmt.grouped(total)}"
-        return [("Sessions", "title"), (f" {words}", "text")], [("at work first, then by last use", "muted")]
+        return [("Sessions", "title"), (f" {words}", "text")], [("busy in the last minute first", "muted")]
 
     def _requests_heading(self) -> tuple[Line, Line]:
         selected = self.sessions.selected

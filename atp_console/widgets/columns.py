@@ -74,7 +74,7 @@ def _count_or_dash(number: int, look: Look) -> Span:
 REQUEST_COLUMNS: tuple[Column[RequestView], ...] = (
     column("TIME", 8, lambda view, look: (fmt.clock(view.started_at, look.zone), "muted"), rank=5),
     column("SESSION", 9, lambda view, look: (name(view.session_id), "text"), rank=6, grow=1, most=13),
-    column("CLIENT", 11, lambda view, look: (name(view.client), "muted"), rank=8),
+    column("CLIENT", 12, lambda view, look: (name(view.client), "muted"), rank=8),
     Column("ASKED → SERVED", 20, route_line, grow=4, most=44),
     Column("STATE", 9, _state_line, rank=1),
     column(

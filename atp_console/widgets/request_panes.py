@@ -9,7 +9,7 @@ from atp_console.widgets.columns import name, served_name
 from atp_console.widgets.live_panes import ordered_candidates, score_text
 from atp_console.widgets.pane import Pane
 from atp_engine.core.text import safe_text
-from atp_engine.core.types import AttemptOutcome, AttemptRecord, CandidateVerdict
+from atp_engine.core.types import AttemptOutcome, AttemptRecord, CandidateVerdict, PriceState
 from atp_engine.core.views import RequestDetail
 
 _MESSAGE_CAP = 400
@@ -224,6 +224,7 @@ def _facts(detail: RequestDetail, look: Look) -> list[tuple[str, Line]]:
     cached = f" ({fmt.grouped(view.cache_read_tokens)} cached)" if view.cache_read_tokens else ""
     reasoning = f" ({fmt.grouped(view.reasoning_tokens)} reasoning)" if view.reasoning_tokens else ""
     estimated = f"{dot}estimated" if view.is_usage_estimated else ""
+    unpriced = f"{dot}no price is known" if view.price_state is PriceState.UNKNOWN and view.state.is_final else ""
     model = f"{dot}{name(view.model)}" if view.model and view.model != view.served else ""
     facts: list[tuple[str, Line]] = [
         ("state", [(state, role), (status + finish, "text")]),
@@ -234,7 +235,7 @@ def _facts(detail: RequestDetail, look: Look) -> list[tuple[str, Line]]:
         ("first", [(f"{fmt.duration(view.ttft_ms, glyphs)}{dot}{fmt.speed(view.tokens_per_s, glyphs)} tok/s", "text")]),
         ("in", [(f"{fmt.grouped(view.prompt_tokens)}", "text"), (cached + estimated, "muted")]),
         ("out", [(f"{fmt.grouped(view.output_tokens)}", "text"), (reasoning, "muted")]),
-        ("cost", [(_exact_cost(detail, look), "strong")]),
+        ("cost", [(fmt.row_cost(view, glyphs, is_exact=True), "strong"), (unpriced, "warn")]),
         ("client", [(f"{name(view.client)}{dot}key {name(view.key_name) or glyphs.none}", "text")]),
         ("session", [(name(view.session_id), "text")]),
         ("wire", [(f"{name(view.dialect)}{dot}{'stream' if view.is_stream else 'one answer'}", "text")]),
@@ -248,11 +249,3 @@ def _facts(detail: RequestDetail, look: Look) -> list[tuple[str, Line]]:
             1, ("error", [(safe_text(f"{view.error_code} {view.error_message}".strip(), limit=_MESSAGE_CAP), "bad")])
         )
     return facts
-
-
-def _exact_cost(detail: RequestDetail, look: Look) -> str:
-    view = detail.request
-    if fmt.row_cost(view, look.glyphs) == look.glyphs.none:
-        return look.glyphs.none
-    figure = fmt.cost(view.cost_nusd, view.price_state, look.glyphs, is_exact=True)
-    return f"{figure} no price is known" if figure == fmt.UNKNOWN else figure

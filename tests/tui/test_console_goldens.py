@@ -34,6 +34,7 @@ async def test_live(golden: Golden, size: tuple[int, int]) -> None:
         ("sessions", ["2"]),
         ("models", ["4", "j", "j"]),
         ("request", ["j", "j", "enter"]),
+        ("request-open", ["j", "k", "enter"]),
         ("request-why", ["j", "j", "enter", "b"]),
         ("request-sent", ["j", "j", "enter", "c"]),
         ("request-answer-raw", ["j", "j", "enter", "d", "v"]),

@@ -150,6 +150,13 @@ def test_sessions_and_rates_are_bounded() -> None:
 
 def test_sessions_at_work_come_first() -> None:
     state = ConsoleState()
-    for name, in_flight, last_at in (("old-busy", 1, 1.0), ("new-idle", 0, 9.0), ("new-busy", 3, 5.0)):
-        state.apply((SessionChanged(1, session_view(id=name, in_flight=in_flight, last_at=last_at)),), NOW)
-    assert [view.id for view in state.latest_sessions()] == ["new-busy", "old-busy", "new-idle"]
+    for name, in_flight, started, last in (
+        ("old-busy", 1, 1, 2),
+        ("idle", 0, 3, 9),
+        ("idler", 0, 4, 8),
+        ("busy", 0, 2, 940),
+    ):
+        view = session_view(id=name, in_flight=in_flight, started_at=float(started), last_at=float(last))
+        state.apply((SessionChanged(1, view),), NOW)
+    assert [view.id for view in state.latest_sessions(now=999.0, busy_s=60.0)] == ["busy", "old-busy", "idle", "idler"]
+    assert [view.id for view in state.latest_sessions(now=999.0, busy_s=0)] == ["old-busy", "busy", "idle", "idler"]
