@@ -36,13 +36,11 @@ class RequestState(StrEnum):
     CANCELLED = "cancelled"
     REJECTED = "rejected"
 
-    @property
-    def is_final(self) -> bool:
-        """True once the request will not change any more."""
-        return self in _FINAL
+    is_final: bool
+    """The request will not change any more. An attribute, since every request is asked several times."""
 
-
-_FINAL = frozenset(RequestState) - {RequestState.QUEUED, RequestState.CONNECTING, RequestState.STREAMING}
+    def __init__(self, text: str) -> None:
+        self.is_final = text not in ("queued", "connecting", "streaming")
 
 
 class PriceState(StrEnum):

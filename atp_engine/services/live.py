@@ -104,8 +104,8 @@ class LiveRequest:
 
     def view(self, now_mono: float) -> RequestView:
         """The row as of monotonic `now_mono`."""
-        tap = self.tap
-        is_final = self.state.is_final
+        state = self.state
+        is_final = state.is_final
         usage = self.usage
         prompt_tokens = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens
         output_tokens = usage.output_tokens
@@ -114,17 +114,19 @@ class LiveRequest:
             is_estimated = True
             if self.facts is not None:
                 prompt_tokens = self.facts.prompt_tokens_estimate
-            if tap is not None:
-                output_tokens = tap.content_events
+            if self.tap is not None:
+                output_tokens = self.tap.content_events
         served = self.served
         session = self.session
+        caller = self.caller
+        cost = self.cost
         return RequestView(
             self.id,
             self.started_at,
-            self.state,
+            state,
             session.id if session is not None else "",
             self.hint.client,
-            self.caller.key_name,
+            caller.key_name,
             self.dialect,
             self.is_stream,
             self.asked,
@@ -138,14 +140,14 @@ class LiveRequest:
             self.error_message,
             self.ttft_ms,
             (now_mono - self.started_mono) * 1000.0 if is_final else None,
-            self.tokens_per_s(output_tokens, now_mono),
+            self.tokens_per_s(output_tokens, now_mono) if self.first_content_at else None,
             prompt_tokens,
             usage.cache_read_tokens,
             output_tokens,
             usage.reasoning_tokens,
             is_estimated,
-            self.cost.nusd,
-            self.cost.state,
+            cost.nusd,
+            cost.state,
             self.finish_reason,
             self.has_body,
         )

@@ -52,7 +52,8 @@ class Recorder:
 
     def begin(self, call: RawCall, caller: Caller, hint: ClientHint) -> LiveRequest:
         """Makes a call visible; `finish` must follow."""
-        live = LiveRequest(call.id, call.dialect, caller, hint, self._clock.now(), self._clock.monotonic())
+        clock = self._clock
+        live = LiveRequest(call.id, call.dialect, caller, hint, clock.now(), clock.monotonic())
         live.capture = self._captures.begin()
         self._requests.begin(live)
         return live
@@ -71,18 +72,21 @@ class Recorder:
             return
         now = self._clock.monotonic()
         self._settle(live, state, error)
-        live.has_body = self._captures.finish(live, call)
+        if live.capture is not None:
+            live.has_body = self._captures.finish(live, call)
         view = live.view(now)
+        attempts = live.attempts
+        session = live.session
         record = RequestRecord(
-            view=view,
-            key_id=live.caller.key_id,
-            config_version=live.config_version,
-            decision=live.decision,
-            attempts=tuple(live.attempts),
-            dropped_fields=live.dropped_fields,
-            position=self._sessions.finish(live.session, view) if live.session is not None else 0,
+            view,
+            live.caller.key_id,
+            live.config_version,
+            live.decision,
+            tuple(attempts),
+            live.dropped_fields,
+            self._sessions.finish(session, view) if session is not None else 0,
         )
-        self._meters.finished(view, live.attempts, now)
+        self._meters.finished(view, attempts, now)
         self._requests.finish(live, view)
         if not self._is_durable:
             self._repository.add(record)
@@ -101,7 +105,12 @@ class Recorder:
             live.error_message = error.public_message[:500]
             if state is not RequestState.TRUNCATED:
                 live.http_status = error.http_status
-        live.usage, live.cost = totals(live.attempts)
+        attempts = live.attempts
+        if len(attempts) == 1:
+            only = attempts[0]
+            live.usage, live.cost = only.usage, Cost(only.cost_nusd, only.price_state)
+        else:
+            live.usage, live.cost = totals(attempts)
 
 
 def totals(attempts: list[AttemptRecord]) -> tuple[TokenUsage, Cost]:
