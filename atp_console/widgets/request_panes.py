@@ -48,16 +48,29 @@ class TimelinePane(_DetailPane):
         label = min(_LABEL_MOST, max(14, width // 3))
         room = max(4, width - label - 9)
         lines: list[Line] = [[(" " * (label + 8), "muted"), (_axis(whole, room), "muted")]]
-        first = detail.attempts[0].started_ms if detail.attempts else whole
-        before = "admit, route" if detail.attempts else "before an attempt"
-        lines.append(
-            self._bar(before, "muted", first, [(self.look.glyphs.tick, 0.0, first, "muted")], whole, label, room)
-        )
+        if detail.attempts:
+            first = detail.attempts[0].started_ms
+            glyph = self.look.glyphs.wait if first * room >= whole else self.look.glyphs.tick
+            lines.append(self._bar("admit, route", "muted", first, [(glyph, 0.0, first, "muted")], whole, label, room))
         for attempt in detail.attempts:
             lines += self._attempt(attempt, whole, label, room, width)
-        if not detail.attempts:
+        if not detail.request.state.is_final:
+            lines += self._running(detail, whole, label, room)
+        elif not detail.attempts:
             lines.append([("No upstream call was made.", "muted")])
         return lines
+
+    def _running(self, detail: RequestDetail, whole: float, label: int, room: int) -> list[Line]:
+        """What goes on now: the call that is open, or the wait for one."""
+        view, glyphs = detail.request, self.look.glyphs
+        begun = max((one.started_ms + one.duration_ms for one in detail.attempts), default=0.0)
+        first = whole if view.ttft_ms is None else min(whole, begun + view.ttft_ms)
+        title = f"{view.tries} {name(view.served)}" if view.served else "waiting"
+        parts = [(glyphs.wait, begun, first, "muted"), (glyphs.bar, first, whole, "stream")]
+        mark, role = fmt.state_mark(view, glyphs)
+        facts = f"ttft {fmt.duration(view.ttft_ms)}" if view.ttft_ms is not None else "no answer yet"
+        below: Line = [("  ", "text"), (mark, role), (f"  {facts} {glyphs.dot} runs now", "muted")]
+        return [self._bar(title, "text", whole - begun, parts, whole, label, room), below]
 
     def _whole_ms(self, detail: RequestDetail) -> float:
         ends = [attempt.started_ms + attempt.duration_ms for attempt in detail.attempts]
