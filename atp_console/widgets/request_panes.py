@@ -55,12 +55,12 @@ class TimelinePane(_DetailPane):
         for attempt in detail.attempts:
             lines += self._attempt(attempt, whole, label, room, width)
         if not detail.request.state.is_final:
-            lines += self._running(detail, whole, label, room)
+            lines += self._open_call(detail, whole, label, room)
         elif not detail.attempts:
             lines.append([("No upstream call was made.", "muted")])
         return lines
 
-    def _running(self, detail: RequestDetail, whole: float, label: int, room: int) -> list[Line]:
+    def _open_call(self, detail: RequestDetail, whole: float, label: int, room: int) -> list[Line]:
         """What goes on now: the call that is open, or the wait for one."""
         view, glyphs = detail.request, self.look.glyphs
         begun = max((one.started_ms + one.duration_ms for one in detail.attempts), default=0.0)
