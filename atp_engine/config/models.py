@@ -134,7 +134,7 @@ class ProviderConfig(Section):
     """HTTP client; a proxy always uses aiohttp."""
     ca_file: str | None = None
     """PEM file with the certificate authority of a private server, relative to this file."""
-    max_connections: int = Field(default=256, ge=1, le=10_000)
+    max_connections: int = Field(default=1_024, ge=1, le=10_000)
     """Most connections open to this provider at once; further calls wait in order."""
     is_local: bool | None = None
     """On this machine or network: free unless priced, kept by local-only routes."""
