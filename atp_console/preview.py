@@ -68,9 +68,11 @@ class Preview:
 
     def is_due(self, view: RequestView) -> bool:
         """True when the engine has something to say that is not known."""
-        if self._is_asking:
-            return False
-        return not view.state.is_final or _detail_key(view) not in self._details or _tail_key(view) not in self._tails
+        return not self._is_asking and (not view.state.is_final or not self.is_known(view))
+
+    def is_known(self, view: RequestView) -> bool:
+        """True when the engine has been asked about this state of the request."""
+        return _detail_key(view) in self._details and _tail_key(view) in self._tails
 
     async def ask(self, view: RequestView) -> None:
         """Fetches what is missing about a request; never raises."""

@@ -28,6 +28,11 @@ class NoticeBox(Pane, can_focus=False):
         """Always."""
         return True
 
+    @property
+    def frame_role(self) -> str:
+        """It is bad news."""
+        return "bad"
+
     def update(self) -> None:
         """Shows, hides and places the box."""
         is_lost = self._link() is not None

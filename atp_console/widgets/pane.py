@@ -40,6 +40,11 @@ class Pane(Widget, can_focus=True):
         """The content; lines beyond `height` are not shown."""
         return []
 
+    @property
+    def frame_role(self) -> str:
+        """Colour of the frame."""
+        return "rule_on" if self.has_focus else "rule"
+
     # --- geometry
 
     @property
@@ -114,7 +119,7 @@ class Pane(Widget, can_focus=True):
         left, right = self.heading()
         if not self.is_boxed:
             return [strip_of(self._title_line(left, right, width, "", ""), width, palette), *content]
-        role = "rule_on" if self.has_focus else "rule"
+        role = self.frame_role
         corner_tl, line, corner_tr, side, corner_bl, corner_br = tuple(self.look.glyphs.box)
         edge = strip_of([(side, role)], 1, palette)
         top = strip_of(self._title_line(left, right, width, corner_tl, corner_tr), width, palette)
@@ -128,7 +133,7 @@ class Pane(Widget, can_focus=True):
         return [*lines, bottom]
 
     def _title_line(self, left: Line, right: Line, width: int, start: str, end: str) -> Line:
-        role = "rule_on" if self.has_focus else "rule"
+        role = self.frame_role
         dash = self.look.glyphs.box[1]
         right = [(" ", "text"), *right, (" ", "text")] if right else []
         room = width - cells(start) - cells(end) - 2 - width_of(right)

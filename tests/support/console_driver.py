@@ -69,7 +69,10 @@ class Driver:
         if not isinstance(screen, LiveScreen) or not state.is_connected or screen.is_first_run:
             return False
         selected = screen.selected_request()
-        return selected is not None and screen.preview.id != selected.id
+        if selected is None:
+            return False
+        is_shown = bool(screen.tail_pane.region)
+        return screen.preview.id != selected.id or (is_shown and not screen.preview.is_known(selected))
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Waits for something to become true, with a deadline; a crashed console fails at once."""
