@@ -80,6 +80,10 @@ class AiohttpResponse:
             raise StreamBroken("the upstream closed the connection before the end of its answer")
         return piece
 
+    def whole(self) -> bytes | None:
+        """See `UpstreamResponse.whole`; never known beforehand here."""
+        return None
+
     async def read_all(self, cap_bytes: int) -> bytes:
         """See `UpstreamResponse.read_all`."""
         pieces = []

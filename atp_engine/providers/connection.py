@@ -28,43 +28,26 @@ _FRAMING = frozenset({b"content-length", b"transfer-encoding", b"content-encodin
 class PooledResponse:
     """An exchange: first the wait for its headers, then the body. Implements `UpstreamResponse`."""
 
-    __slots__ = (
-        "connection",
-        "content_bytes",
-        "deadline_at",
-        "deadline_limit",
-        "error",
-        "headers",
-        "held_bytes",
-        "is_bodiless",
-        "is_complete",
-        "is_to_eof",
-        "keep_alive",
-        "pieces",
-        "problem",
-        "status",
-        "waiter",
-    )
+    status = 0
+    deadline_at = 0.0
+    deadline_limit = ""
+    waiter: asyncio.Future[None] | None = None
+    error: UpstreamError | None = None
+    problem = ""
+    """Why the headers cannot be accepted, empty when they can."""
+    is_complete = False
+    is_to_eof = True
+    """The body's end is the end of the connection: neither a length nor chunks were announced."""
+    content_bytes = -1
+    keep_alive = b""
+    held_bytes = 0
+    """Bytes that have arrived and were not read yet."""
 
     def __init__(self, connection: Connection, *, is_bodiless: bool) -> None:
-        self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
-        self.deadline_at = 0.0
-        self.deadline_limit = ""
         self.connection: Connection | None = connection
-        self.waiter: asyncio.Future[None] | None = None
-        self.error: UpstreamError | None = None
-        self.problem = ""
-        """Why the headers cannot be accepted, empty when they can."""
-        self.is_complete = False
         self.is_bodiless = is_bodiless
         """The answer to a HEAD call: its headers may tell of a body that does not come."""
-        self.is_to_eof = True
-        """The body's end is the end of the connection: neither a length nor chunks were announced."""
-        self.content_bytes = -1
-        self.keep_alive = b""
-        self.held_bytes = 0
-        """Bytes that have arrived and were not read yet."""
         self.pieces: list[bytes] = []
 
     def header(self, name: bytes) -> bytes:
@@ -104,6 +87,10 @@ class PooledResponse:
                 self.close()
                 raise
 
+    def whole(self) -> bytes | None:
+        """The rest of the body when all of it has arrived; see `UpstreamResponse.whole`."""
+        return self._take() if self.is_complete and self.error is None else None
+
     async def read_all(self, cap_bytes: int) -> bytes:
         """The whole body; see `UpstreamResponse.read_all`."""
         if self.content_bytes > cap_bytes:
@@ -123,7 +110,8 @@ class PooledResponse:
 
     def close(self) -> None:
         """Ends the exchange; the socket closes now unless the answer had arrived in full."""
-        self.drop_body()
+        if self.held_bytes:
+            self.drop_body()
         if self.connection is not None:
             self.connection.fail(StreamBroken("the answer was closed before its end"))
 
@@ -317,7 +305,10 @@ class Connection(asyncio.Protocol):
             response.status = status
             response.headers = headers
             for name, value in headers:
-                if name in _FRAMING:
+                if name == b"content-length" and value.isdigit():
+                    response.is_to_eof = False
+                    response.content_bytes = int(value)
+                elif name in _FRAMING:
                     response.note_framing(name, value)
             if response.is_bodiless:
                 response.is_complete = True
@@ -364,7 +355,9 @@ class Connection(asyncio.Protocol):
 
     def _finish(self, response: PooledResponse) -> None:
         """The answer is whole: frees the connection for the next call, or closes it."""
-        self._detach()
+        self._response = None
+        response.connection = None
+        self.sweeper.watched.discard(response)
         if response.is_bodiless:
             response.drop_body()
             self._is_reusable = False

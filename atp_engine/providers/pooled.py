@@ -56,7 +56,8 @@ class PooledTransport:
                 connection = await pool.obtain(request, is_fresh=is_fresh)
             response = connection.send(pool.head(request), request.body, is_bodiless=request.method == b"HEAD")
             if request.deadline_at:
-                response.set_deadline(request.deadline_at, request.deadline_limit)
+                response.deadline_at, response.deadline_limit = request.deadline_at, request.deadline_limit
+                self._sweeper.watch(response)
             response.waiter = waiter = connection.loop.create_future()
             try:
                 await waiter

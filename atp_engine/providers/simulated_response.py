@@ -95,6 +95,10 @@ class SimulatedResponse:
         first, self._next = self._next.body, next(self._pieces, None)
         return first + self._due_by(max(due, self._pacer.now()) - self._pacer.began)
 
+    def whole(self) -> bytes | None:
+        """See `UpstreamResponse.whole`; never known beforehand here."""
+        return None
+
     async def read_all(self, cap_bytes: int) -> bytes:
         """The whole body; raises BadUpstreamReply above the cap, else like `read`."""
         body = bytearray()

@@ -68,6 +68,10 @@ class UpstreamResponse(Protocol):
         """
         ...
 
+    def whole(self) -> bytes | None:
+        """The rest of the body when its end has arrived in order already, else None: then `read` it."""
+        ...
+
     async def read_all(self, cap_bytes: int) -> bytes:
         """The whole body; raises BadUpstreamReply above the cap, else like `read`."""
         ...

@@ -88,24 +88,11 @@ class Job(msgspec.Struct, frozen=True):
 class Attempt:
     """One upstream call."""
 
-    __slots__ = (
-        "_clock",
-        "_first_at",
-        "_first_limit",
-        "_idle_s",
-        "_is_retry",
-        "_job",
-        "_requests",
-        "_timeouts",
-        "_total_at",
-        "http_status",
-        "response",
-        "spec",
-        "started_mono",
-        "tap",
-        "ttft_ms",
-        "usage",
-    )
+    http_status = 0
+    ttft_ms: float | None = None
+    tap: StreamTap | None = None
+    usage: TokenUsage | None = None
+    response: UpstreamResponse | None = None
 
     def __init__(
         self,
@@ -123,19 +110,17 @@ class Attempt:
         self._clock = clock
         self._requests = requests
         self.spec = spec
-        self.started_mono = clock.monotonic()
-        self.http_status = 0
-        self.ttft_ms: float | None = None
-        self.tap: StreamTap | None = None
-        self.usage: TokenUsage | None = None
-        self.response: UpstreamResponse | None = None
+        self.started_mono = started = clock.monotonic()
         timeouts = self._timeouts = job.runtime.table.timeouts(job.route, spec)
         self._idle_s = timeouts.idle_s
-        self._total_at = self.started_mono + timeouts.total_s if timeouts.total_s else math.inf
-        ttft_s = _ttft_s(timeouts, job.facts, has_other, p95_ttft_s)
-        first_at = self.started_mono + ttft_s if ttft_s else math.inf
-        self._first_limit = "ttft" if first_at < self._total_at else "total"
-        self._first_at = min(first_at, self._total_at)
+        self._total_at = total_at = started + timeouts.total_s if timeouts.total_s else math.inf
+        self._first_at = total_at
+        self._first_limit = "total"
+        if timeouts.is_ttft_set or (has_other and job.facts.is_stream):
+            ttft_s = _ttft_s(timeouts, job.facts, has_other, p95_ttft_s)
+            if ttft_s and started + ttft_s < total_at:
+                self._first_at = started + ttft_s
+                self._first_limit = "ttft"
 
     async def run(self) -> bytes:
         """Calls and delivers; returns the last bytes, which are still to be sent to the client.
@@ -143,22 +128,24 @@ class Attempt:
         Raises UpstreamError; `sink.is_open` then tells whether the client has seen content already.
         Cancelling or failing closes the upstream connection at once.
         """
-        job = self._job
-        provider: Provider = job.runtime.providers[self.spec.provider]
-        is_same = job.call.dialect is self.spec.dialect
-        pair = bridge(job.call.dialect, self.spec.dialect)
-        upstream = pair.request(job.call.body, job.facts, self.spec.model)
-        job.live.dropped_fields = upstream.dropped_fields
+        job, spec = self._job, self.spec
+        call, facts, live = job.call, job.facts, job.live
+        provider: Provider = job.runtime.providers[spec.provider]
+        is_same = call.dialect is spec.dialect
+        pair = bridge(call.dialect, spec.dialect)
+        upstream = pair.request(call.body, facts, spec.model)
+        live.dropped_fields = upstream.dropped_fields
+        first_at = self._first_at
         response = self.response = await provider.open(
             ProviderCall(
-                self.spec,
+                spec,
                 upstream.body,
-                job.facts.is_stream,
-                job.live.id,
-                forwardable(self.spec.dialect, job.call.headers) if is_same else (),
-                job.call.query if is_same else b"",
+                facts.is_stream,
+                live.id,
+                forwardable(spec.dialect, call.headers) if is_same else (),
+                call.query if is_same else b"",
                 self._timeouts.connect_s,
-                _off_if_inf(self._first_at),
+                first_at if first_at != math.inf else 0.0,
                 self._first_limit,
                 self._is_retry,
             )
@@ -167,20 +154,22 @@ class Attempt:
             self.http_status = response.status
             if response.status != 200:
                 raise provider.classify(response.status, response.headers, await self._complaint(response))
-            created = int(job.live.started_at)
-            if job.facts.is_stream:
-                self.tap = pair.tap(job.facts, job.live.id, created=created)
+            created = int(live.started_at)
+            if facts.is_stream:
+                self.tap = pair.tap(facts, live.id, created=created)
                 return await self._stream(response, self.tap)
-            body = await self._whole(response)
-            reply = pair.reply(body, created=created, prompt_tokens=job.facts.prompt_tokens_estimate)
+            body = response.whole()
+            if body is None:
+                body = await self._rest(response)
+            reply = pair.reply(body, created=created, prompt_tokens=facts.prompt_tokens_estimate)
         except BaseException:
             response.close()
             raise
         response.close()
         self.usage = reply.usage or self._estimated(reply.output_chars)
-        job.live.finish_reason = reply.finish_reason
+        live.finish_reason = reply.finish_reason
         if reply.dropped_fields:
-            job.live.dropped_fields += reply.dropped_fields
+            live.dropped_fields += reply.dropped_fields
         return reply.body
 
     async def _complaint(self, response: UpstreamResponse) -> bytes:
@@ -194,7 +183,7 @@ class Attempt:
             return body
         return body
 
-    async def _whole(self, response: UpstreamResponse) -> bytes:
+    async def _rest(self, response: UpstreamResponse) -> bytes:
         """The body of an answer that is not streamed. Its beginning may take as long as the whole call;
         once it has begun, it must not stall."""
         response.set_deadline(_off_if_inf(self._total_at), "total")
@@ -303,15 +292,16 @@ class Attempt:
 
     def record(self, outcome: AttemptOutcome, message: str) -> AttemptRecord:
         """The ledger line; durations count to this moment."""
-        live = self._job.live
-        usage = self.settled_usage(outcome)
-        is_used = usage.prompt_tokens or usage.output_tokens
-        cost = cost_of(self._job.runtime.table.price(self.spec), usage) if is_used else NO_COST
+        job, spec = self._job, self.spec
+        live = job.live
+        usage = self.usage or self.settled_usage(outcome)
+        is_used = usage.input_tokens or usage.output_tokens or usage.prompt_tokens
+        cost = cost_of(job.runtime.table.price(spec), usage) if is_used else NO_COST
         return AttemptRecord(
             live.tries,
-            self.spec.key,
-            self.spec.provider,
-            self.spec.model,
+            spec.key,
+            spec.provider,
+            spec.model,
             outcome,
             (self.started_mono - live.started_mono) * 1000.0,
             (self._clock.monotonic() - self.started_mono) * 1000.0,
