@@ -135,8 +135,8 @@ def candidate_line(one: CandidateVerdict, served: str, width: int, look: Look) -
 def _beside(candidates: list[CandidateVerdict], served: str, width: int, look: Look) -> Line:
     line: Line = []
     for one in candidates:
-        part = candidate_line(one, served, 30, look)
-        if one.rank:
+        part = candidate_line(one, served, 30 if len(candidates) > 1 else width, look)
+        if one.rank and len(candidates) > 1:
             part = part[:-1]
         part = [(text.rstrip() if place == 1 else text, role) for place, (text, role) in enumerate(part)]
         line += [("   ", "text"), *part] if line else part

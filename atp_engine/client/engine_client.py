@@ -16,7 +16,7 @@ import msgspec
 from atp_engine.client.endpoint import Endpoint
 from atp_engine.client.errors import EngineGone, EngineRefused
 from atp_engine.client.frames import FrameReader
-from atp_engine.core.errors import UpstreamError, UpstreamTimeout
+from atp_engine.core.errors import StreamBroken, UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from atp_engine.core.events import AnyEvent
 from atp_engine.core.views import (
     CancelReply,
@@ -143,7 +143,7 @@ class EngineClient:
                 for batch in reader.feed(data):
                     yield batch
         except UpstreamError as error:
-            raise _gone(error) from error
+            raise self._gone(error) from error
         except ValueError as error:
             raise EngineGone(f"the live stream is not readable: {error}") from error
         finally:
@@ -169,13 +169,23 @@ class EngineClient:
             response.set_deadline(self._monotonic() + answer_s, "total")
             raw = await response.read_all(_BODY_CAP_BYTES)
         except UpstreamError as error:
-            raise _gone(error) from error
+            raise self._gone(error) from error
         finally:
             response.close()
         try:
             return msgspec.json.decode(raw, type=kind)
         except msgspec.DecodeError as error:
             raise EngineRefused(0, "bad_reply", f"the answer is not of this version's API: {error}") from error
+
+    def _gone(self, error: UpstreamError) -> EngineGone:
+        """The transport's failure in words about an engine."""
+        if isinstance(error, UpstreamTimeout):
+            return EngineGone(f"no sign of life from the engine at {self.endpoint.label}")
+        if isinstance(error, UpstreamUnreachable):
+            return EngineGone(f"nobody answers at {self.endpoint.label}")
+        if isinstance(error, StreamBroken):
+            return EngineGone(f"the connection to {self.endpoint.label} was lost")
+        return EngineGone(f"what answers at {self.endpoint.label} is no engine")
 
     async def _open(
         self, method: str, target: str, *, headers: bytes, body: bytes = b"", answer_s: float = ANSWER_S
@@ -193,7 +203,7 @@ class EngineClient:
         try:
             return await self._transport.open(request)
         except UpstreamError as error:
-            raise _gone(error) from error
+            raise self._gone(error) from error
 
 
 def connect(endpoint: Endpoint) -> EngineClient:
@@ -202,12 +212,6 @@ def connect(endpoint: Endpoint) -> EngineClient:
     Raises EndpointError on an address that cannot be one.
     """
     return EngineClient(endpoint, PooledTransport(SystemClock()))
-
-
-def _gone(error: UpstreamError) -> EngineGone:
-    if isinstance(error, UpstreamTimeout):
-        return EngineGone("no sign of life from the engine")
-    return EngineGone(error.public_message)
 
 
 async def _refusal(response: UpstreamResponse) -> EngineRefused:
