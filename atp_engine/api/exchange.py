@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from atp_engine.api.server import EngineProtocol
 
 
+_MOST_PARTS = 64
+"""Parts of a body that are kept as they came; what follows is gathered in one buffer."""
+
+
 class HotEndpoint(Protocol):
     """What answers at a path without ASGI. Refuses nothing by exception: it renders its own errors."""
 
@@ -62,15 +66,25 @@ class Exchange(RequestResponseCycle):
         self.waiting_for_100_continue = protocol.expect_100_continue
         self.headers = headers
         self.query = query
-        self.parts: list[bytes] = []
+        self.parts: list[bytes | bytearray] = []
 
     def left(self) -> None:
         """The client has left while its call was running."""
 
+    def add(self, part: bytes) -> None:
+        """Keeps a part of the body; many small ones weigh no more than what they hold."""
+        parts = self.parts
+        if len(parts) < _MOST_PARTS:
+            parts.append(part)
+            return
+        if len(parts) == _MOST_PARTS:
+            parts.append(bytearray())
+        parts[_MOST_PARTS] += part
+
     def whole_body(self) -> bytes:
         """The body as it came."""
         parts = self.parts
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        return bytes(parts[0]) if len(parts) == 1 else b"".join(parts)
 
     def refuse(self, status: int, headers: HeaderList, body: bytes, *, is_last: bool) -> None:
         """A whole answer to a request that may not have been read; `is_last` ends the connection."""

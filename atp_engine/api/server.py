@@ -34,6 +34,7 @@ _LINGER_S = 2.0
 """How long the rest of a refused request is read and dropped, so that its answer is not reset away."""
 _MALFORMED = Problem(400, "invalid_request", "This is not a well-formed HTTP/1.1 request.")
 _HEAD_TOO_LONG = Problem(431, "invalid_request", "The request's headers are over the limit of 64 KiB.")
+_STOPPING = Problem(503, "backpressure", "The engine is stopping.")
 _TOO_SLOW = Problem(408, "invalid_request", "The request did not arrive in time.")
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 _log = logging.getLogger("atp_engine.server")
@@ -149,7 +150,7 @@ class EngineProtocol(HttpToolsProtocol):
             super().on_body(body)
         elif exchange.refusal is None and not exchange.response_complete:
             exchange.size += len(body)
-            exchange.parts.append(body)
+            exchange.add(body)
             if exchange.size > exchange.limit:
                 exchange.refusal = too_large(exchange.limit)
 
@@ -188,6 +189,16 @@ class EngineProtocol(HttpToolsProtocol):
 
     def _watch_idling(self, left_s: float) -> None:
         self.timeout_keep_alive_task = self.loop.call_later(left_s, self.timeout_keep_alive_handler)
+
+    def shutdown(self) -> None:
+        """The engine stops: answers that are being given are finished, requests that are not there yet refused."""
+        if self._linger_timer is not None:
+            self.transport.close()
+        elif self._is_receiving and not self._is_deaf:
+            self._refuse(_STOPPING)
+            self.transport.close()
+        else:
+            super().shutdown()
 
     def tail(self, is_kept: bool) -> bytes:
         """The last header lines of an answer, the date among them, and the blank line."""

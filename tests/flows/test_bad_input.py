@@ -237,6 +237,14 @@ async def test_a_chunked_body_counts_as_it_comes(scene: Scene, path: str) -> Non
     assert len(scene.upstream.requests) == forwarded
 
 
+async def test_a_body_in_a_thousand_pieces_is_the_same_body(scene: Scene, path: str) -> None:
+    text = GOOD.replace(b"hi", b"hi" * 1_000)
+    head = scene.engine.head("POST", path, None, {"transfer-encoding": "chunked"})
+    pieces = chunks(*[text[at : at + 2] for at in range(0, len(text), 2)])
+    assert parse_answer(await scene.engine.raw(head, b"".join(pieces) + b"0\r\n\r\n")).status == 200
+    assert json.loads(scene.upstream.requests[-1].body)["messages"][0]["content"] == "hi" * 1_000
+
+
 async def test_a_header_without_end_is_refused_at_64_kib(scene: Scene, path: str) -> None:
     long = {"x-long": "a" * 70_000}
     await scene.refused(scene.send(path, GOOD, long), path=path, status=431, said="headers")
