@@ -48,11 +48,16 @@ class OwnEngine:
 
     def peak_mib(self) -> float | None:
         """Peak resident memory in MiB, None where the system does not tell."""
+        kib = self.memory_kib("VmHWM")
+        return None if kib is None else kib / 1024
+
+    def memory_kib(self, name: str = "VmRSS") -> int | None:
+        """A figure of the process's memory as Linux names it, None elsewhere."""
         try:
             lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
         except OSError:
             return None
-        return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), None)
+        return next((int(line.split()[1]) for line in lines if line.startswith(f"{name}:")), None)
 
 
 def config_text(cases: Sequence[Case], address: str, closed_address: str, factor: float) -> str:
@@ -92,23 +97,32 @@ def _shortened(section: str, values: dict[str, float], factor: float) -> str:
 
 @contextmanager
 def own_engine(folder: Path, cases: Sequence[Case], address: str, factor: float) -> Iterator[OwnEngine]:
-    """Starts the engine in `folder` and stops it at the end. Raises CannotStart with its own words."""
-    with closed_port() as port:
-        folder.chmod(0o700)
-        key_file = folder / "wall.key"
-        key_file.touch(mode=0o600)
-        key_file.write_text(UPSTREAM_KEY)
-        config = folder / "wall.toml"
-        config.write_text(config_text(cases, address, f"127.0.0.1:{port}", factor))
-        data_dir = folder / "data"
-        endpoint = start(data_dir, ["--config", str(config), "--data-dir", str(data_dir)])
-        record = read_engine_record(data_dir)
-        pid = record.pid if record is not None else 0
-        try:
-            client_key = (data_dir / "client.key").read_text().strip()
-            yield OwnEngine(endpoint, Target.parse(endpoint.url, client_key), pid)
-        finally:
-            _stop(pid)
+    """The engine with a route per case. Raises CannotStart with its own words."""
+    with (
+        closed_port() as port,
+        engine_on(folder, config_text(cases, address, f"127.0.0.1:{port}", factor)) as engine,
+    ):
+        yield engine
+
+
+@contextmanager
+def engine_on(folder: Path, config: str) -> Iterator[OwnEngine]:
+    """An engine process in `folder` with a config of its own, stopped at the end. Raises CannotStart."""
+    folder.chmod(0o700)
+    key_file = folder / "wall.key"
+    key_file.touch(mode=0o600)
+    key_file.write_text(UPSTREAM_KEY)
+    config_file = folder / "wall.toml"
+    config_file.write_text(config)
+    data_dir = folder / "data"
+    endpoint = start(data_dir, ["--config", str(config_file), "--data-dir", str(data_dir)])
+    record = read_engine_record(data_dir)
+    pid = record.pid if record is not None else 0
+    try:
+        client_key = (data_dir / "client.key").read_text().strip()
+        yield OwnEngine(endpoint, Target.parse(endpoint.url, client_key), pid)
+    finally:
+        _stop(pid)
 
 
 @contextmanager

@@ -9,7 +9,8 @@ from __future__ import annotations
 from atp_engine.config.models import CacheConfig, StorageConfig
 from atp_engine.core.redact import redact
 from atp_engine.services.attempt import RawCall
-from atp_engine.services.live import Capture, LiveRequest
+from atp_engine.services.capture import Capture
+from atp_engine.services.live import LiveRequest
 from atp_engine.storage.bodies import BodyStore
 
 _CUT = "\n… cut: the body is longer than storage.body_max_bytes"
@@ -45,7 +46,7 @@ class Captures:
             return False
         cap = self._config.body_max_bytes
         return self._store.put(live.id, "request", _text(call.body[:cap], is_cut=len(call.body) > cap)) and (
-            self._store.put(live.id, "response", _text(b"".join(capture.parts), is_cut=capture.is_cut))
+            self._store.put(live.id, "response", _text(capture.whole(), is_cut=capture.is_cut))
         )
 
 

@@ -28,29 +28,10 @@ from atp_engine.core.types import (
 )
 from atp_engine.core.views import RequestView
 from atp_engine.dialects.bridge import StreamTap
+from atp_engine.services.capture import Capture
 from atp_engine.services.sessions import Session
 
 _RECENT = 500
-
-
-class Capture:
-    """A capped copy of what the client got."""
-
-    __slots__ = ("_left", "is_cut", "parts")
-
-    def __init__(self, cap_bytes: int) -> None:
-        self._left = cap_bytes
-        self.is_cut = False
-        self.parts: list[bytes] = []
-
-    def add(self, sent: bytes) -> None:
-        """Keeps the bytes, up to the cap."""
-        if len(sent) > self._left:
-            self.is_cut = True
-            sent = sent[: self._left]
-        if sent:
-            self._left -= len(sent)
-            self.parts.append(sent)
 
 
 class LiveRequest:
