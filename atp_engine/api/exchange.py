@@ -7,6 +7,7 @@ a small request, and the LLM endpoints need nothing of them. Everything else is 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -26,8 +27,11 @@ _MOST_PARTS = 64
 class HotEndpoint(Protocol):
     """What answers at a path without ASGI. Refuses nothing by exception: it renders its own errors."""
 
-    def judge(self, protocol: EngineProtocol, headers: HeaderList, query: bytes) -> Exchange:
-        """Takes a request whose headers are there; what is wrong with them is in `refusal`."""
+    def judge(self, protocol: EngineProtocol, query: bytes) -> Exchange:
+        """Takes the request whose headers the protocol has; what is wrong with them is in `refusal`.
+
+        What it learns from headers it may keep in `protocol.judged` for the next request.
+        """
         ...
 
     def serve(self, exchange: Any) -> Coroutine[Any, Any, None]:
@@ -56,7 +60,9 @@ class Exchange(RequestResponseCycle):
     refusal: ATPError | None = None
     """Why the request is not served; nothing more of it is read then."""
 
-    def __init__(self, endpoint: HotEndpoint, protocol: EngineProtocol, headers: HeaderList, query: bytes) -> None:
+    task: asyncio.Task[None] | None = None
+
+    def __init__(self, endpoint: HotEndpoint, protocol: EngineProtocol, query: bytes) -> None:
         self.endpoint = endpoint
         self.protocol = protocol
         self.transport = protocol.transport
@@ -64,7 +70,6 @@ class Exchange(RequestResponseCycle):
         self.message_event = protocol.unheard
         self.keep_alive = protocol.is_kept
         self.waiting_for_100_continue = protocol.expect_100_continue
-        self.headers = headers
         self.query = query
         self.parts: list[bytes | bytearray] = []
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+import msgspec
+
 from atp_engine.api.errors import HeaderList, render, stream_error_event
 from atp_engine.api.exchange import Exchange, too_large
 from atp_engine.api.server import EngineProtocol
@@ -17,7 +19,7 @@ from atp_engine.core.errors import ATPError, InvalidRequest, PayloadTooLarge
 from atp_engine.core.ports import NewId
 from atp_engine.core.text import safe_text
 from atp_engine.core.types import Caller, Dialect, PriceState
-from atp_engine.services.attempt import RawCall
+from atp_engine.services.attempt import Head, RawCall
 from atp_engine.services.completions import Completions
 from atp_engine.services.keys import Keys
 from atp_engine.services.live import LiveRequest
@@ -27,12 +29,19 @@ _OK_JSON = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length
 _OK_STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\n"
 
 
+class _Judged(msgspec.Struct, frozen=True):
+    """What the headers of a connection's calls tell."""
+
+    caller: Caller
+    head: Head
+
+
 class ClientCall(Exchange):
     """One call of a client: the sink of its answer, which keeps a capped copy of what it sent."""
 
     is_open = False
     live: LiveRequest | None = None
-    caller: Caller
+    judged: _Judged
 
     async def open(self, live: LiveRequest, first: bytes) -> None:
         """Sends 200, the stream's headers and its first events."""
@@ -81,20 +90,29 @@ class ChatEndpoint:
         self._new_id = new_id
         self._max_body = max_body
 
-    def judge(self, protocol: EngineProtocol, headers: HeaderList, query: bytes) -> ClientCall:
+    def judge(self, protocol: EngineProtocol, query: bytes) -> ClientCall:
         """Takes a call, refused already when its credential or its size is wrong."""
-        call = ClientCall(self, protocol, headers, query)
+        call = ClientCall(self, protocol, query)
         call.limit = limit = self._max_body()
+        judged: _Judged | None = protocol.judged
         try:
-            call.caller = self._keys.identify(headers)
-            for name, value in headers:
-                if name == b"content-length" and (not value.isdigit() or int(value) > limit):
-                    raise too_large(limit)
-                if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
-                    raise InvalidRequest("compressed request bodies are not accepted; send it as plain JSON")
+            if judged is None or judged.head.headers != protocol.headers or not self._keys.is_current(judged.caller):
+                judged = protocol.judged = self._learn(protocol.headers)
+            call.judged = judged
+            length = protocol.length
+            if length is not None and (not length.isdigit() or int(length) > limit):
+                raise too_large(limit)
         except ATPError as refusal:
             call.refusal = refusal
         return call
+
+    def _learn(self, headers: HeaderList) -> _Judged:
+        """Who calls and with what; nothing here depends on one request. Raises AuthError or InvalidRequest."""
+        caller = self._keys.identify(headers)
+        for name, value in headers:
+            if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
+                raise InvalidRequest("compressed request bodies are not accepted; send it as plain JSON")
+        return _Judged(caller, Head(headers))
 
     async def serve(self, exchange: ClientCall) -> None:
         """Answers one call; every failure becomes an error in the dialect, never an exception."""
@@ -104,8 +122,9 @@ class ChatEndpoint:
         try:
             if exchange.refusal is not None:
                 raise exchange.refusal
-            call = RawCall(request_id, self._dialect, exchange.headers, exchange.query, exchange.whole_body())
-            await self._completions.run(call, exchange.caller, exchange)
+            judged = exchange.judged
+            call = RawCall(request_id, self._dialect, judged.head, exchange.query, exchange.whole_body())
+            await self._completions.run(call, judged.caller, exchange)
         except ATPError as error:
             self._fail(error, request_id, exchange)
         except Exception as error:  # the boundary of a request's task: a bug is told, not dropped

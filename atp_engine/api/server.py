@@ -56,6 +56,12 @@ class EngineProtocol(HttpToolsProtocol):
         """Rung by uvicorn for what goes on in a request; no task of an exchange waits for it."""
         self.is_kept = True
         """The connection outlives the request whose headers were read last."""
+        self.judged: Any = None
+        """What an endpoint learned from the headers of an earlier request, which clients repeat."""
+        self.length: bytes | None = None
+        """The Content-Length, which changes; kept apart from the other headers until ASGI needs it."""
+        self._plain_headers: HeaderList = []
+        self._plain_fields: dict[bytes, bytes] = {}
         self._idle_since = 0.0
         self._default_headers: HeaderList = []
         self._tail = b""
@@ -124,7 +130,7 @@ class EngineProtocol(HttpToolsProtocol):
             return
         query = self.url.partition(b"?")[2]
         self.is_kept = self.parser.should_keep_alive() and self.parser.get_http_version() != "1.0"
-        exchange = endpoint.judge(self, self.headers, query)
+        exchange = endpoint.judge(self, query)
         before, self.cycle = self.cycle, exchange
         if before is None or before.response_complete:
             self._start_asgi_task(exchange, endpoint)
@@ -135,11 +141,16 @@ class EngineProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         self.url = b""
         self.headers = []
+        self.length = None
         self._is_receiving = self._is_in_head = True
         self._body_bytes = self._head_bytes = 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers.append((name.lower(), value))
+        name = name.lower()
+        if name == b"content-length" and self.length is None:
+            self.length = value
+        else:
+            self.headers.append((name, value))
 
     def on_body(self, body: bytes) -> None:
         if not self._body_bytes:
@@ -220,7 +231,9 @@ class EngineProtocol(HttpToolsProtocol):
         if self.parser.get_method() != method:
             return None
         headers = self.headers
-        fields = dict(headers)
+        if headers != self._plain_headers:
+            self._plain_headers, self._plain_fields = headers, dict(headers)
+        fields = self._plain_fields
         guard = self.guard
         if len(fields) != len(headers) or not guard.is_plain(fields):
             head = {"method": method.decode(), "path": self.url.decode("latin-1"), "headers": headers}
@@ -231,6 +244,8 @@ class EngineProtocol(HttpToolsProtocol):
 
     def _begin_asgi(self) -> None:
         url, headers = self.url, self.headers
+        if self.length is not None:
+            headers.append((b"content-length", self.length))
         super().on_message_begin()
         self.url = url
         self.headers.extend(headers)
@@ -272,7 +287,7 @@ class EngineProtocol(HttpToolsProtocol):
         if exchange.more_body and exchange.refusal is None:
             return
         exchange.is_started = True
-        task = self.loop.create_task(exchange.endpoint.serve(exchange))
+        task = exchange.task = self.loop.create_task(exchange.endpoint.serve(exchange))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
@@ -297,6 +312,8 @@ class EngineProtocol(HttpToolsProtocol):
         The call's task has not begun yet, so a new parser can still read it, in the same framing.
         """
         framing = [header for header in self.headers if header[0] in _FRAMING and header[1] != b"0"]
+        if self.length is not None and self.length != b"0" and isinstance(self.cycle, Exchange):
+            framing.append((b"content-length", self.length))
         if framing:
             self.cycle.more_body = self._is_receiving = True
             self.cycle.message_event.clear()

@@ -5,6 +5,7 @@ Made by `attempts` for each try. Until the first content event nothing reaches t
 
 from __future__ import annotations
 
+import asyncio
 import math
 from typing import Protocol
 
@@ -25,6 +26,7 @@ from atp_engine.core.types import (
 )
 from atp_engine.dialects.bridge import StreamTap
 from atp_engine.dialects.bridges import bridge
+from atp_engine.dialects.clients import read_client
 from atp_engine.dialects.estimate import tokens_of_chars
 from atp_engine.providers.http import forwardable
 from atp_engine.providers.provider import Provider, ProviderCall
@@ -43,12 +45,30 @@ _DRAIN_READS = 64
 Headers = list[tuple[bytes, bytes]]
 
 
+class Head:
+    """The headers of a call with what they tell, read once for all calls that come with the same."""
+
+    __slots__ = ("_forwarded", "headers", "hint")
+
+    def __init__(self, headers: Headers) -> None:
+        self.headers = headers
+        self.hint = read_client(headers)
+        self._forwarded: dict[Dialect, tuple[tuple[bytes, bytes], ...]] = {}
+
+    def forwarded(self, dialect: Dialect) -> tuple[tuple[bytes, bytes], ...]:
+        """What a vendor of this dialect may see of them."""
+        found = self._forwarded.get(dialect)
+        if found is None:
+            found = self._forwarded[dialect] = forwardable(dialect, self.headers)
+        return found
+
+
 class RawCall(msgspec.Struct, frozen=True):
     """A client's call as it came: bytes kept."""
 
     id: str
     dialect: Dialect
-    headers: Headers
+    head: Head
     query: bytes
     body: bytes
 
@@ -60,6 +80,8 @@ class Sink(Protocol):
     """A stream's headers are out: errors can only be told inside the stream."""
     live: LiveRequest | None
     """The request this sink answers, once it has begun."""
+    task: asyncio.Task[None] | None
+    """What serves the call, to be cancelled from outside; None is the task that is running."""
 
     async def open(self, live: LiveRequest, first: bytes) -> None:
         """Sends status 200, the headers of a stream and its first events."""
@@ -142,7 +164,7 @@ class Attempt:
                 upstream.body,
                 facts.is_stream,
                 live.id,
-                forwardable(spec.dialect, call.headers) if is_same else (),
+                call.head.forwarded(spec.dialect) if is_same else (),
                 call.query if is_same else b"",
                 self._timeouts.connect_s,
                 first_at if first_at != math.inf else 0.0,

@@ -11,7 +11,6 @@ import asyncio
 from atp_engine.core.errors import AdmissionError, ATPError, InvalidRequest, NoRoute, RequestCancelled, UnknownModel
 from atp_engine.core.text import safe_text
 from atp_engine.core.types import Caller, RequestState, RouteDecision
-from atp_engine.dialects.clients import read_client
 from atp_engine.dialects.facts import read_facts
 from atp_engine.services.admission import Door, Permit
 from atp_engine.services.attempt import Attempt, Job, RawCall, Sink
@@ -45,10 +44,10 @@ class Completions:
         `LiveRequest.cancel` ends it from outside: it raises RequestCancelled after the upstream was
         closed and what was used so far was settled.
         """
-        task = asyncio.current_task()
+        task = sink.task or asyncio.current_task()
         if task is None:
             raise RuntimeError("a call is served by a task, which can be cancelled")
-        live = self._recorder.begin(call, caller, read_client(call.headers))
+        live = self._recorder.begin(call, caller)
         live.cancel = task.cancel
         sink.live = live
         try:

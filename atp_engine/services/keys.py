@@ -100,11 +100,12 @@ class Keys:
         self._repository = repository
         self._clock = clock
         self._known: dict[bytes, _Known] = {}
+        self._ends_at: dict[str, float] = {}
         self._refusals = Refusals(clock, repository.audit, "client")
 
     async def load(self) -> None:
         """Reads the keys; must come before `identify`. Raises StorageError."""
-        self._known = {}
+        self._known, self._ends_at = {}, {}
         for key in await self._repository.all():
             self._remember(key)
 
@@ -130,6 +131,11 @@ class Keys:
         if known.ends_at != math.inf and known.ends_at <= self._clock.now():
             self._refuse(f"the client key {known.caller.key_name} is revoked or has expired")
         return known.caller
+
+    def is_current(self, caller: Caller) -> bool:
+        """True while the key that this caller was identified by counts."""
+        ends_at = self._ends_at.get(caller.key_id, 0.0)
+        return ends_at == math.inf or ends_at > self._clock.now()
 
     async def ensure_first_key(self, secret: str, name: str = "default") -> None:
         """Registers the key that was made at the first run, unless it is known. Raises StorageError."""
@@ -166,7 +172,7 @@ class Keys:
         for known in self._known.values():
             if known.stored.id == id and known.stored.revoked_at is None:
                 known.stored = msgspec.structs.replace(known.stored, revoked_at=now)
-                known.ends_at = -math.inf
+                known.ends_at = self._ends_at[id] = -math.inf
                 await self._repository.revoke(id, now, AuditEntry(now, actor, "key.revoked", id, known.stored.name))
                 return True
         return False
@@ -208,6 +214,7 @@ class Keys:
         if key.revoked_at is not None:
             ends_at = -math.inf
         self._known[key.digest] = _Known(key, caller, ends_at)
+        self._ends_at[key.id] = ends_at
         return caller
 
     def _bearer(self, value: bytes) -> bytes:

@@ -12,7 +12,7 @@ from atp_engine.config.models import Config
 from atp_engine.core.errors import ATPError, StorageError
 from atp_engine.core.ports import Clock
 from atp_engine.core.pricing import UNKNOWN_COST, Cost
-from atp_engine.core.types import NO_USAGE, AttemptRecord, Caller, ClientHint, PriceState, RequestState, TokenUsage
+from atp_engine.core.types import NO_USAGE, AttemptRecord, Caller, PriceState, RequestState, TokenUsage
 from atp_engine.services.attempt import RawCall
 from atp_engine.services.captures import Captures
 from atp_engine.services.live import LiveRequest, LiveRequests
@@ -50,10 +50,10 @@ class Recorder:
         self._is_durable = config.storage.commit == "before_reply"
         self._captures.apply(config.storage, config.cache)
 
-    def begin(self, call: RawCall, caller: Caller, hint: ClientHint) -> LiveRequest:
+    def begin(self, call: RawCall, caller: Caller) -> LiveRequest:
         """Makes a call visible; `finish` must follow."""
         clock = self._clock
-        live = LiveRequest(call.id, call.dialect, caller, hint, clock.now(), clock.monotonic())
+        live = LiveRequest(call.id, call.dialect, caller, call.head.hint, clock.now(), clock.monotonic())
         live.capture = self._captures.begin()
         self._requests.begin(live)
         return live

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 
 from atp_engine.core.errors import ATPError
 from atp_engine.core.ports import NewId
 from atp_engine.core.types import Caller, Dialect
 from atp_engine.core.views import TrialReply
-from atp_engine.services.attempt import RawCall
+from atp_engine.services.attempt import Head, RawCall
 from atp_engine.services.completions import Completions
 from atp_engine.services.live import LiveRequest
 from atp_engine.services.runtime import RuntimeRef
@@ -23,6 +25,7 @@ class _Collected:
     def __init__(self) -> None:
         self.is_open = False
         self.live: LiveRequest | None = None
+        self.task: asyncio.Task[None] | None = None
         self.text = ""
 
     async def open(self, live: LiveRequest, first: bytes) -> None:
@@ -52,10 +55,10 @@ class Trial:
         body = msgspec.json.encode(
             {"model": model or self._simulated(), "stream": True, "messages": [{"role": "user", "content": _PROMPT}]}
         )
-        headers = [(b"user-agent", b"atp-console")]
+        head = Head([(b"user-agent", b"atp-console")])
         sink = _Collected()
         try:
-            await self._completions.run(RawCall(request_id, Dialect.OPENAI_CHAT, headers, b"", body), _CALLER, sink)
+            await self._completions.run(RawCall(request_id, Dialect.OPENAI_CHAT, head, b"", body), _CALLER, sink)
         except ATPError as error:
             return TrialReply(request_id, error.http_status, error.public_message)
         return TrialReply(request_id, 200, sink.text)

@@ -7,7 +7,6 @@ import re
 
 import pytest
 
-from atp_engine.api.errors import HeaderList
 from atp_engine.api.exchange import Exchange, HotEndpoints
 from atp_engine.api.server import EngineProtocol
 from atp_engine.config.models import Config, ServerConfig
@@ -53,7 +52,7 @@ BODY_TYPES = [
 class _HotEndpoint:
     """Never called: what the guard refuses goes to the app, and the rest not through it."""
 
-    def judge(self, protocol: EngineProtocol, headers: HeaderList, query: bytes) -> Exchange:
+    def judge(self, protocol: EngineProtocol, query: bytes) -> Exchange:
         raise AssertionError
 
     async def serve(self, exchange: Exchange) -> None:
