@@ -13,6 +13,7 @@ import logging
 import random
 import signal
 from collections.abc import Callable, Coroutine
+from functools import partial
 from importlib.metadata import version as installed_version
 from typing import Any
 
@@ -29,9 +30,10 @@ from atp_engine.client.endpoint import EngineRecord
 from atp_engine.config.connections import connections
 from atp_engine.config.load import Environment, Loaded, load
 from atp_engine.config.paths import Paths, ensure_token, prepare, write_private
+from atp_engine.config.restart import until_restart
 from atp_engine.config.secrets import resolve_all
 from atp_engine.config.watch import Watch
-from atp_engine.core.errors import ConfigError
+from atp_engine.core.errors import ConfigError, ConfigProblem
 from atp_engine.core.events import EngineChanged, Notice
 from atp_engine.core.ports import Clock, Rng
 from atp_engine.core.types import Dialect
@@ -78,6 +80,7 @@ class Engine:
         environment: Environment,
         *,
         proxied: ProxiedTransport,
+        read: Callable[[], Loaded] | None = None,
         found: tuple[str, ...] = (),
         clock: Clock | None = None,
         rng: Rng | None = None,
@@ -86,12 +89,13 @@ class Engine:
 
         Raises ConfigError, StorageError or CannotListen with plain lines; nothing is left open then
         but what the process's end closes. `proxied` makes the transport of providers behind a proxy,
-        `found` is what the first run detected, for the empty screen.
+        `read` gives the config anew after an edit, `found` is what the first run detected.
         """
         prepare(paths)
         self._paths = paths
         self._path = loaded.path
         self._environment = environment
+        self._read = read or partial(load, loaded.path, kinds())
         self._found = found
         self._proxied = proxied
         self._clock = clock = clock or SystemClock()
@@ -117,7 +121,7 @@ class Engine:
         self._assembly = Assembly(clock, self._proxied)
         secrets, problems = resolve_all(config, loaded.path, self._environment)
         self._runtime = RuntimeRef(self._assembly.build(config, 1, secrets))
-        self._warnings = tuple(str(problem) for problem in (*loaded.warnings, *problems))
+        self._warnings = tuple(str(problem) for problem in problems)
         self._repository = RequestRepository(self._database)
         self._bodies = BodyStore(
             self._paths.bodies_dir,
@@ -233,29 +237,30 @@ class Engine:
     def apply(self, loaded: Loaded) -> None:
         """Makes a checked config live: builds everything new, then swaps one reference.
 
-        Requests in flight keep what they began with; health carries over by deployment. Address and
-        data directory stay until a restart. Raises ConfigError and changes nothing when it cannot be.
+        Requests in flight keep what they began with; health carries over by deployment. What is bound
+        or opened once stays until a restart. Raises ConfigError and changes nothing when it cannot be.
         """
-        config = loaded.config
+        current = self._runtime.current
+        config, waits = until_restart(current.config, loaded.config)
         secrets, problems = resolve_all(config, loaded.path, self._environment)
-        runtime = self._assembly.build(config, self._runtime.current.version + 1, secrets)
-        before = self._runtime.current.config.server
-        self._runtime.current = runtime
+        runtime = self._runtime.current = self._assembly.build(config, current.version + 1, secrets)
         self._door.apply(config.limits)
         self._recorder.apply(config)
         self._sessions.apply(config.sessions)
         self._health.apply(config.health)
         self._health.carry_over(runtime.table)
-        said = [str(problem) for problem in (*loaded.warnings, *problems)]
-        if (config.server.host, config.server.port) != (before.host, before.port):
-            said.append("server.host and server.port take effect at the next start")
+        said = [str(problem) for problem in problems]
+        said += [waits] if waits else []
         self._vitals.config_problems, self._vitals.config_warnings = (), tuple(said)
         self.notice("info", "config_applied", f"config version {runtime.version} is live")
 
-    def reload(self) -> None:
+    async def reload(self) -> None:
         """Reads the file again and applies it; a bad one changes nothing and is told where people look."""
         try:
-            self.apply(load(self._path, kinds()))
+            loaded = await asyncio.to_thread(self._read)
+            if not loaded.config.model_fields_set:  # an editor's file between its two steps
+                raise ConfigError([ConfigProblem(str(loaded.path), 0, 0, "", "is empty")])
+            self.apply(loaded)
         except ConfigError as error:
             self._vitals.config_problems = tuple(str(problem) for problem in error.problems)
             self.notice("error", "config_refused", f"the config was not applied: {error.problems[0]}")
@@ -264,7 +269,11 @@ class Engine:
         with Watch(self._path) as watch:
             while True:
                 await watch.changed()
-                self.reload()
+                try:
+                    await self.reload()
+                except Exception:  # the task's boundary: what serves goes on serving
+                    _log.exception("applying the config failed by a bug")
+                    self.notice("error", "config_refused", "the config was not applied, by a bug; the log has it")
 
     def request_stop(self) -> None:
         """Begins the stop; a second call cuts the drain short. Safe to call from a signal handler."""
