@@ -150,7 +150,11 @@ def _serve(arguments: argparse.Namespace) -> int:
     detection = detect(environment)
     if arguments.config is None:
         write_if_missing(paths.config_file, detection)
-    loaded = _overridden(load(paths.config_file, kinds()), arguments)
+
+    def read() -> Loaded:
+        return _overridden(load(paths.config_file, kinds()), arguments)
+
+    loaded = read()
     logging = loaded.config.logging
     log_file = logging.file or arguments.log_file
     log = configure(
@@ -160,7 +164,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         kept_files=logging.kept_files,
     )
     try:
-        engine = Engine(loaded, paths, environment, proxied=_proxied, found=detection.found)
+        engine = Engine(loaded, paths, environment, proxied=_proxied, read=read, found=detection.found)
 
         def tell() -> None:
             lines = [f"atp-console listens on {engine.url}", f"config {loaded.path}", f"data   {paths.data_dir}"]
