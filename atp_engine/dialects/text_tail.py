@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 TAIL_CHARS = 4096
+_MOST_PIECES = 64
+"""Small strings weigh more than their characters: a stream of short tokens would hold 100 KiB."""
 
 
 class TextTail:
-    """Pieces of text in order; memory stays under twice the limit plus one piece."""
+    """Pieces of text in order; memory stays under twice the limit plus one piece, whatever the pieces' size."""
 
     __slots__ = ("_held", "_pieces")
 
@@ -16,9 +18,10 @@ class TextTail:
 
     def add(self, text: str) -> None:
         """Appends a piece."""
-        self._pieces.append(text)
+        pieces = self._pieces
+        pieces.append(text)
         self._held += len(text)
-        if self._held > 2 * TAIL_CHARS:
+        if self._held > 2 * TAIL_CHARS or len(pieces) > _MOST_PIECES:
             kept = self.text()
             self._pieces = [kept]
             self._held = len(kept)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 
 from atp_engine.dialects.estimate import estimate_tokens, learned_ratio, tokens_of_chars
@@ -32,6 +34,19 @@ def test_a_lying_vendor_cannot_push_the_ratio_out_of_bounds() -> None:
         for _ in range(200):
             ratio = learned_ratio(ratio, 10**6, tokens)
         assert 1.0 <= ratio <= 16.0
+
+
+def test_a_tail_of_short_tokens_weighs_no_more_than_one_of_long_ones() -> None:
+    tail = TextTail()
+    tracemalloc.start()
+    try:
+        for number in range(5_000):
+            tail.add(f"{number % 100:3} ")
+        used, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert used < 4 * TAIL_CHARS
+    assert tail.text()[-8:] == " 98  99 "
 
 
 def test_a_tail_stays_small_whatever_is_added() -> None:
