@@ -3,8 +3,9 @@
     python -m tests.faults.streams [--streams 500] [--seconds 10] [--gap-ms 20]
 
 Upstream and clients are processes of their own. Every chunk carries the instant at which it was sent, so
-its delay is known at the client; the same clients straight at the upstream show what the harness adds
-by itself. A stall is a delay over 250 ms. Prints one JSON object.
+its delay is known at the client. A stall is a delay over 250 ms. While the streams run through the engine,
+a few go straight to the upstream as a control: a stall counts as ours as far as it exceeds what the
+control saw in the same tenth of a second, which is the machine's own. Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -100,10 +102,37 @@ class Pace:
             await asyncio.sleep(max(0.0, started + turn * self._gap_s / _SLOTS - time.monotonic()))
 
 
+@dataclass
+class Delays:
+    """The delays of some streams in ms, with the tenth of a second in which each was seen."""
+
+    seen: list[tuple[int, float]] = field(default_factory=list)
+
+    def worst_by_tenth(self) -> dict[int, float]:
+        """The longest delay of each tenth of a second."""
+        worst: dict[int, float] = {}
+        for tenth, delay in self.seen:
+            worst[tenth] = max(delay, worst.get(tenth, 0.0))
+        return worst
+
+    def summary(self) -> dict[str, Any]:
+        """Count and percentiles."""
+        found = sorted(delay for _, delay in self.seen)
+        shares = {name: round(found[int(share * (len(found) - 1))], 2) for name, share in _SHARES.items()}
+        return {"chunks": len(found), "stalls_over_250_ms": sum(delay > STALL_MS for delay in found), **shares}
+
+    def stalls_beyond(self, control: Delays) -> int:
+        """Delays that exceed the control's worst of the same moment by more than a stall."""
+        own = control.worst_by_tenth()
+        return sum(
+            delay - max(own.get(tenth + near, 0.0) for near in (-1, 0, 1)) > STALL_MS for tenth, delay in self.seen
+        )
+
+
 class Client(asyncio.Protocol):
     """One caller; notes the delay of every chunk."""
 
-    def __init__(self, request: bytes, delays: list[float], done: asyncio.Future[None]) -> None:
+    def __init__(self, request: bytes, delays: Delays, done: asyncio.Future[None]) -> None:
         self._request = request
         self._delays = delays
         self._done = done
@@ -118,7 +147,7 @@ class Client(asyncio.Protocol):
         now = time.monotonic_ns()
         text = self._tail + data
         for stamp in _STAMP.finditer(text):
-            self._delays.append((now - int(stamp[1])) / 1e6)
+            self._delays.seen.append((now // 100_000_000, (now - int(stamp[1])) / 1e6))
         if b"[DONE]" in text and not self._done.done():
             self._done.set_result(None)
             assert self._transport is not None
@@ -139,95 +168,88 @@ async def serve(port: int, gap_s: float, count: int) -> None:
     await pace.run()
 
 
-async def load(port: int, path: str, key: str, streams: int, limit_s: float) -> dict[str, Any]:
-    """The clients' process: all streams to their ends."""
+async def load(engine_port: int, key: str, streams: int, upstream_port: int, controls: int) -> dict[str, Any]:
+    """The clients' process: all streams to their ends, the control's among them."""
+    through, control = Delays(), Delays()
+    ends = []
+    every = max(1, streams // controls) if controls else streams + 1
+    for number in range(streams):
+        ends.append(await begin(engine_port, key, through))
+        if number % every == 0 and controls:
+            await begin(upstream_port, key, control)
+    results = await asyncio.gather(*ends, return_exceptions=True)
+    return {
+        "whole": sum(result is None for result in results),
+        "failed": [str(result) for result in results if result is not None][:3],
+        **through.summary(),
+        "stalls_added_by_us": through.stalls_beyond(control),
+        "control": control.summary() if controls else {},
+    }
+
+
+async def begin(port: int, key: str, delays: Delays) -> asyncio.Future[None]:
+    """Starts one stream; the future is done at its end."""
     body = json.dumps({"model": "m", "stream": True, "messages": [{"role": "user", "content": "go"}]}).encode()
-    head = f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\nauthorization: Bearer {key}\r\n"
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\nauthorization: Bearer {key}\r\n"
     head += f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
     loop = asyncio.get_running_loop()
-    delays: list[list[float]] = []
-    ends: list[asyncio.Future[None]] = []
-    for number in range(streams):
-        delays.append([])
-        ends.append(loop.create_future())
-
-        def client(number: int = number) -> Client:
-            return Client(head.encode() + body, delays[number], ends[number])
-
-        await loop.create_connection(client, "127.0.0.1", port)
-    results = await asyncio.wait_for(asyncio.gather(*ends, return_exceptions=True), limit_s)
-    found = sorted(delay for one in delays for delay in one)
-    return {
-        "streams_whole": sum(result is None for result in results),
-        "failed": [str(result) for result in results if result is not None][:3],
-        "chunks": len(found),
-        "stalls_over_250_ms": sum(delay > STALL_MS for delay in found),
-        **{name: round(found[int(share * (len(found) - 1))], 2) for name, share in _SHARES.items()},
-    }
+    done: asyncio.Future[None] = loop.create_future()
+    await loop.create_connection(lambda: Client(head.encode() + body, delays, done), "127.0.0.1", port)
+    return done
 
 
 _SHARES = {"p50_ms": 0.5, "p99_ms": 0.99, "p999_ms": 0.999, "max_ms": 1.0}
 
 
-def clients(port: int, path: str, key: str, streams: int, limit_s: float) -> subprocess.Popen[bytes]:
-    """Starts the clients' process."""
-    command = [sys.executable, "-m", "tests.faults.streams", "--load", json.dumps([port, path, key, streams, limit_s])]
+def clients(*arguments: object) -> subprocess.Popen[bytes]:
+    """Starts the clients' process with the arguments of `load`."""
+    command = [sys.executable, "-m", "tests.faults.streams", "--load", json.dumps(arguments)]
     return subprocess.Popen(command, stdout=subprocess.PIPE)  # noqa: S603 - our own command
 
 
-def result_of(process: subprocess.Popen[bytes]) -> dict[str, Any]:
+def result_of(process: subprocess.Popen[bytes], limit_s: float) -> dict[str, Any]:
     """What the clients saw."""
-    output, _ = process.communicate()
+    output, _ = process.communicate(timeout=limit_s)
     found: dict[str, Any] = json.loads(output)
     return found
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """The whole measurement."""
-    streams, seconds, gap_ms = options.streams, options.seconds, options.gap_ms
-    command = [sys.executable, "-m", "tests.faults.streams", "--serve", str(gap_ms), str(int(seconds * 1000 / gap_ms))]
+    count = int(options.seconds * 1000 / options.gap_ms)
+    command = [sys.executable, "-m", "tests.faults.streams", "--serve", str(options.gap_ms), str(count)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as upstream:  # noqa: S603 - our own command
         try:
             assert upstream.stdout is not None
             port = int(upstream.stdout.readline())
-            direct = result_of(clients(port, "/v1/chat/completions", "none", streams, seconds + 60))
             config = f'[server]\nport = 0\n[providers.u]\nkind = "custom"\nbase_url = "http://127.0.0.1:{port}/v1"\n'
-            config += 'is_local = true\n[deployments.m]\nprovider = "u"\nmodel = "m"\n'
+            config += '[deployments.m]\nprovider = "u"\nmodel = "m"\n'
             config += "[storage]\nis_bodies_kept = false\n" if options.without_bodies else ""
             with tempfile.TemporaryDirectory() as folder, engine_on(Path(folder), config) as engine:
-                through, memory = _through(engine, streams, seconds)
+                seen = _through(engine, port, options)
         finally:
             upstream.kill()
-    return {
-        "streams": streams,
-        "gap_ms": gap_ms,
-        "seconds": seconds,
-        "direct": direct,
-        "through_engine": through,
-        "added_p99_ms": round(through["p99_ms"] - direct["p99_ms"], 2),
-        **memory,
-    }
+    return {"streams": options.streams, "gap_ms": options.gap_ms, "seconds": options.seconds, **seen}
 
 
-def _through(engine: OwnEngine, streams: int, seconds: float) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The streams through the engine, and its memory before and in the middle."""
-    target = engine.target
-    asked = (target.port, "/v1/chat/completions", target.key)
-    result_of(clients(*asked, 20, seconds + 60))
+def _through(engine: OwnEngine, upstream_port: int, options: argparse.Namespace) -> dict[str, Any]:
+    """The streams through the engine, and its memory before and shortly before their end."""
+    target, limit_s = engine.target, options.seconds + 60
+    result_of(clients(target.port, target.key, 20, upstream_port, 0), limit_s)
     before = engine.memory_kib() or 0
-    running = clients(*asked, streams, seconds + 60)
-    time.sleep(0.7 * seconds)
+    running = clients(target.port, target.key, options.streams, upstream_port, 10)
+    time.sleep(0.9 * options.seconds)
     during = engine.memory_kib() or 0
-    cpu_s = float(sum(map(int, Path(f"/proc/{engine.pid}/stat").read_text().split()[13:15]))) / 100
-    result = result_of(running)
-    memory = {
+    result = result_of(running, limit_s)
+    ticks = Path(f"/proc/{engine.pid}/stat").read_text().split()[13:15]
+    return {
+        **result,
         "rss_before_kib": before,
         "rss_during_kib": during,
-        "kib_per_stream": round((during - before) / streams, 1),
-        "engine_cpu_s": cpu_s,
-        "leaks": engine.leaks(),
+        "kib_per_stream": round((during - before) / options.streams, 1),
+        "engine_cpu_s": sum(map(int, ticks)) / 100,
+        "still_held": engine.leaks(),
     }
-    return result, memory
 
 
 def main() -> None:
