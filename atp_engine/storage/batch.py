@@ -79,7 +79,7 @@ class Batches:
         try:
             failures: Failures = {}
             connection.execute("BEGIN IMMEDIATE")
-            batch[:] = [write for write in batch if not _is_given_up(write)]
+            batch[:] = [write for write in batch if write.is_kept or not _is_given_up(write)]
             try:
                 self._insert_together(batch)
             except _ROW_FAULTS as error:
