@@ -12,6 +12,7 @@ import gc
 import ipaddress
 import signal
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, tzinfo
 from enum import StrEnum
@@ -20,7 +21,7 @@ from typing import ClassVar
 from urllib.parse import urlsplit
 
 from rich.segment import Segments
-from rich.traceback import Traceback
+from rich.text import Text
 from textual.app import App
 from textual.filter import ANSIToTruecolor, LineFilter
 from textual.screen import Screen
@@ -183,9 +184,8 @@ class ConsoleApp(App[ExitChoice], inherit_bindings=False):
 
     def _fatal_error(self) -> None:
         """A crash prints its traceback without the values of variables: they may hold prompts and tokens."""
-        self._exit_renderables.append(
-            Segments(self.console.render(Traceback(show_locals=False, width=None), self.console.options))
-        )
+        told = Text(traceback.format_exc(), "red")
+        self._exit_renderables.append(Segments(self.console.render(told, self.console.options)))
         self._close_messages_no_wait()
 
     def leave(self) -> None:

@@ -18,13 +18,13 @@ from atp_console.widgets.columns import name
 from atp_console.widgets.pane import Pane
 from atp_console.widgets.request_panes import CandidatesPane, NumbersPane, TimelinePane
 from atp_console.widgets.table import Table
-from atp_console.widgets.text_view import TextView
+from atp_console.widgets.text_view import TextView, wrapped_lines
 from atp_engine.client.errors import EngineError, EngineRefused
 from atp_engine.core.text import safe_text
 from atp_engine.core.views import RequestDetail, RequestView
 
 _ASK_S = 1.0
-_IN_THREAD_CHARS = 50_000
+_IN_THREAD_CHARS = 20_000
 
 
 class RequestScreen(RequestActs):
@@ -132,9 +132,15 @@ class RequestScreen(RequestActs):
             view.set_lines([[(self._no_body(), "muted")]])
             return
         read = bodies.as_sent if self._is_raw else bodies.readable
-        lines = await asyncio.to_thread(read, body) if len(body) > _IN_THREAD_CHARS else read(body)
+        width = view.text_width
+
+        def laid_out() -> tuple[list[Line], list[Line]]:
+            lines = read(body)
+            return lines, wrapped_lines(lines, width)
+
+        lines, wrapped = await asyncio.to_thread(laid_out) if len(body) > _IN_THREAD_CHARS else laid_out()
         if self.is_mounted:
-            view.set_lines(lines)
+            view.set_lines(lines, (width, wrapped))
 
     def _no_body(self) -> str:
         view = self.detail.request if self.detail else None

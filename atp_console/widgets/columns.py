@@ -16,9 +16,14 @@ _NAME_CAP = 80
 _SERVED_LEAST = 12
 
 
-@lru_cache(4_096)
 def name(text: str) -> str:
-    """Outside text as one short harmless line; names repeat, so the last few thousand are remembered."""
+    """Outside text as one short harmless line."""
+    return _short_name(text) if len(text) <= _NAME_CAP else safe_text(text, limit=_NAME_CAP)
+
+
+@lru_cache(4_096)
+def _short_name(text: str) -> str:
+    """Names repeat, so the last few thousand are remembered."""
     return safe_text(text, limit=_NAME_CAP)
 
 

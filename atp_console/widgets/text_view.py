@@ -23,12 +23,18 @@ class TextView(Pane):
         self._wrapped_width = -1
         self.top = 0
 
-    def set_lines(self, lines: list[Line]) -> None:
-        """Shows other text from its start."""
+    def set_lines(self, lines: list[Line], wrapped_for: tuple[int, list[Line]] = (-1, [])) -> None:
+        """Shows other text from its start. `wrapped_for` is `wrapped_lines` of it for a width, made
+        elsewhere because wrapping long text takes long."""
         self._source = lines
-        self._wrapped_width = -1
+        self._wrapped_width, self._wrapped = wrapped_for
         self.top = 0
         self.repaint()
+
+    @property
+    def text_width(self) -> int:
+        """Cells of a line of text."""
+        return max(1, self.inner_width - 2)
 
     @property
     def page(self) -> int:
@@ -62,7 +68,7 @@ class TextView(Pane):
         """The visible lines."""
         inner = max(1, width - 2)
         if self._wrapped_width != inner:
-            self._wrapped = [piece for line in self._source for piece in wrapped_line(line, inner)]
+            self._wrapped = wrapped_lines(self._source, inner)
             self._wrapped_width = inner
             self.top = max(0, min(self.top, len(self._wrapped) - max(1, height)))
         visible = self._wrapped[self.top : self.top + height]
@@ -77,6 +83,11 @@ class TextView(Pane):
         """Three lines up."""
         event.stop()
         self.move(-3)
+
+
+def wrapped_lines(lines: list[Line], width: int) -> list[Line]:
+    """Every line in pieces of at most `width` cells."""
+    return [piece for line in lines for piece in wrapped_line(line, width)]
 
 
 def wrapped_line(line: Line, width: int) -> list[Line]:

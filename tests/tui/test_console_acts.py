@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from atp_console import shots
 from atp_console.app import ConsoleApp, ExitChoice
 from atp_console.screens.dialogs import Picker, Question
 from atp_console.screens.live import LiveScreen
@@ -502,3 +505,32 @@ async def test_nothing_is_behind_the_first_screen() -> None:
 
 def test_an_unknown_theme_is_the_default() -> None:
     assert ConsoleApp(busy_source(), theme="nope").theme == "atp-dark"
+
+
+async def test_without_colours_every_state_is_still_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with driven(busy_source()) as console:
+        coloured = console.text()
+    monkeypatch.setenv("NO_COLOR", "1")
+    async with driven(busy_source()) as console:
+        assert console.text() == coloured
+        picture = shots.svg(console.app)
+    window = {"#ff5f57", "#febc2e", "#28c840", "#c5c8c6", "#292929"}
+    colours = set(re.findall(r"#[0-9a-f]{6}", picture)) - window
+    assert colours
+    assert all(colour[1:3] == colour[3:5] == colour[5:7] for colour in colours), colours
+
+
+async def test_a_long_body_is_shown_without_holding_up_the_keys() -> None:
+    source = busy_source()
+    turns = [{"role": "user", "content": "a long story " * 400} for _ in range(60)]
+    source.details[FAILOVER_ID] = msgspec.structs.replace(
+        source.details[FAILOVER_ID], request_body=json.dumps({"messages": turns})
+    )
+    async with driven(source) as console:
+        await console.press("j", "j", "enter", "c", "G")
+        screen = console.app.screen
+        assert isinstance(screen, RequestScreen)
+        assert screen.request_body.line_count > 2_000
+        assert "100%" in console.text()
+        await console.press("g", "ctrl+d", "v")
+        assert '"messages": [' in console.text()
