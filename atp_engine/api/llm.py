@@ -25,6 +25,7 @@ from atp_engine.services.keys import Keys
 from atp_engine.services.live import LiveRequest
 
 _log = logging.getLogger("atp_engine.llm")
+_ANTHROPIC, _UNKNOWN = Dialect.ANTHROPIC, PriceState.UNKNOWN
 _OK_JSON = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n"
 _OK_STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\n"
 
@@ -149,7 +150,7 @@ class ChatEndpoint:
 
 def answer_head(live: LiveRequest) -> bytes:
     """The header lines of an answer: its id, and the `x-atp-*` lines."""
-    name = "request-id" if live.dialect is Dialect.ANTHROPIC else "x-request-id"
+    name = "request-id" if live.dialect is _ANTHROPIC else "x-request-id"
     return f"{name}: {live.id}\r\nx-atp-request-id: {live.id}\r\n{told(live)}".encode("latin-1", "replace")
 
 
@@ -162,7 +163,7 @@ def told(live: LiveRequest) -> str:
     if live.served is not None:
         lines = f"x-atp-deployment: {live.served.key}\r\nx-atp-attempts: {live.tries}\r\n"
     if live.attempts and live.state.is_final:
-        is_known = live.cost.state is not PriceState.UNKNOWN
+        is_known = live.cost.state is not _UNKNOWN
         lines += f"x-atp-cost-usd: {live.cost.nusd / 1e9:.9f}\r\n" if is_known else "x-atp-cost-usd: unknown\r\n"
     if live.dropped_fields:
         lines += f"x-atp-dropped-fields: {safe_text(','.join(live.dropped_fields), limit=2048)}\r\n"

@@ -104,7 +104,8 @@ class EngineProtocol(HttpToolsProtocol):
             self.parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._resume(data, error)
-        self._start_exchange()
+        if self._running is not None and not self._running.response_complete:
+            self._start_exchange()
         if self._is_receiving:
             self._expect_more()
         elif self._receive_timer is not None:
@@ -133,7 +134,10 @@ class EngineProtocol(HttpToolsProtocol):
         exchange = endpoint.judge(self, query)
         before, self.cycle = self.cycle, exchange
         if before is None or before.response_complete:
-            self._start_asgi_task(exchange, endpoint)
+            if self.expect_100_continue:
+                self._start_asgi_task(exchange, endpoint)
+            else:
+                self._running = exchange
         else:
             self.flow.pause_reading()
             self.pipeline.appendleft((exchange, endpoint))  # type: ignore[arg-type]

@@ -39,6 +39,7 @@ NO_COST = Cost(nusd=0, state=PriceState.KNOWN)
 UNKNOWN_COST = Cost(nusd=0, state=PriceState.UNKNOWN)
 FREE = Price(0, 0, 0, 0, source="free")
 _MILLION = 1_000_000
+_KNOWN, _ASSUMED = PriceState.KNOWN, PriceState.ASSUMED
 
 
 def usd_to_nusd(usd: float | int | str) -> int:
@@ -57,5 +58,4 @@ def cost_of(price: Price | None, usage: TokenUsage) -> Cost:
         + usage.cache_write_tokens * price.cache_write_nusd
     )
     is_beyond = 0 < price.sure_up_to_tokens < usage.prompt_tokens
-    state = PriceState.ASSUMED if usage.is_estimated or is_beyond else PriceState.KNOWN
-    return Cost(nusd=-(-micro // _MILLION), state=state)
+    return Cost(-(-micro // _MILLION), _ASSUMED if usage.is_estimated or is_beyond else _KNOWN)

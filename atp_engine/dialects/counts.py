@@ -9,4 +9,6 @@ _MOST_TOKENS = 2**40
 
 def count(number: Number) -> int:
     """Whole, not negative, not absurd."""
+    if type(number) is int and 0 <= number <= _MOST_TOKENS:
+        return number
     return min(max(int(number or 0), 0), _MOST_TOKENS)

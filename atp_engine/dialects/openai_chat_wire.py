@@ -140,17 +140,24 @@ def usage_of(usage: Usage | None) -> TokenUsage | None:
     prompt, output = count(usage.prompt_tokens), count(usage.completion_tokens)
     if not prompt and not output:
         return None
-    cached, written, reasoning = count(usage.prompt_cache_hit_tokens), 0, 0
-    if usage.prompt_tokens_details is not None:
-        cached = count(usage.prompt_tokens_details.cached_tokens) or cached
-        written = count(usage.prompt_tokens_details.cache_write_tokens)
-    if usage.completion_tokens_details is not None:
-        reasoning = count(usage.completion_tokens_details.reasoning_tokens)
-    if reasoning and count(usage.total_tokens) == prompt + output + reasoning:
-        output += reasoning
-    cached = min(cached, prompt)
-    written = min(written, prompt - cached)
-    return TokenUsage(prompt - cached - written, output, cached, written, min(reasoning, output))
+    cached = written = reasoning = 0
+    if usage.prompt_cache_hit_tokens:
+        cached = count(usage.prompt_cache_hit_tokens)
+    prompt_details, details = usage.prompt_tokens_details, usage.completion_tokens_details
+    if prompt_details is not None:
+        if prompt_details.cached_tokens:
+            cached = count(prompt_details.cached_tokens)
+        if prompt_details.cache_write_tokens:
+            written = count(prompt_details.cache_write_tokens)
+    if details is not None and details.reasoning_tokens:
+        reasoning = count(details.reasoning_tokens)
+        if count(usage.total_tokens) == prompt + output + reasoning:
+            output += reasoning
+        reasoning = min(reasoning, output)
+    if cached or written:
+        cached = min(cached, prompt)
+        written = min(written, prompt - cached)
+    return TokenUsage(prompt - cached - written, output, cached, written, reasoning)
 
 
 def usage_fields(usage: TokenUsage) -> dict[str, Any]:

@@ -104,7 +104,8 @@ def _text(raw: msgspec.Raw) -> str:
 def prefix_seed(system: Content, first_user: Content) -> bytes:
     """The fingerprint's material, at most 4 KiB: half of it from the system prompt, half from the
     first user message."""
-    return text_start(system, _SEED_HALF) + b"\0" + text_start(first_user, _SEED_HALF)
+    start = text_start(system, _SEED_HALF) if system is not None else b""
+    return start + b"\0" + text_start(first_user, _SEED_HALF)
 
 
 def session_name(text: str) -> str:

@@ -89,7 +89,11 @@ class PooledResponse:
 
     def whole(self) -> bytes | None:
         """The rest of the body when all of it has arrived; see `UpstreamResponse.whole`."""
-        return self._take() if self.is_complete and self.error is None else None
+        if not self.is_complete or self.error is not None:
+            return None
+        pieces = self.pieces
+        self.held_bytes = 0
+        return pieces.pop() if len(pieces) == 1 else self._take()
 
     async def read_all(self, cap_bytes: int) -> bytes:
         """The whole body; see `UpstreamResponse.read_all`."""

@@ -113,6 +113,7 @@ class HttpProvider:
         self._block = _header_block(name, _auth(row, self._dialect), config, api_key)
         needs_version = self._dialect is Dialect.ANTHROPIC and b"anthropic-version" not in self._own_names
         self._version_line = b"anthropic-version: " + ANTHROPIC_VERSION + b"\r\n" if needs_version else b""
+        self._plain_headers = self._headers(())
 
     async def open(self, call: ProviderCall) -> UpstreamResponse:
         """Sends the call; see `Provider.open`. Raises UpstreamAuthFailed when the configured credential
@@ -127,7 +128,7 @@ class HttpProvider:
             self._origin,
             b"POST",
             target,
-            self._headers(call.forward_headers),
+            self._headers(call.forward_headers) if call.forward_headers else self._plain_headers,
             body,
             call.connect_s,
             call.deadline_at,

@@ -170,7 +170,8 @@ class HealthBook:
         self._rng = rng
         self._rests = HealthConfig()
         self._known: dict[str, DeploymentHealth] = {}
-        self._wake_at = inf
+        self.wake_at = inf
+        """When the next cooldown ends, which changes the version."""
         self.version = 0
         self.forgotten = 0
         """Deployments dropped because the book was full."""
@@ -200,10 +201,10 @@ class HealthBook:
 
     def version_at(self, now: float) -> int:
         """The version after the cooldowns that ended by `now`."""
-        if now >= self._wake_at:
+        if now >= self.wake_at:
             self.version += 1
             ends = (health.resting_until for health in self._known.values())
-            self._wake_at = min((end for end in ends if end > now), default=inf)
+            self.wake_at = min((end for end in ends if end > now), default=inf)
         return self.version
 
     def is_callable(self, key: str, now: float) -> bool:
@@ -386,7 +387,7 @@ class HealthBook:
 
     def _rest(self, health: DeploymentHealth, until: float) -> None:
         health.resting_until = until
-        self._wake_at = min(self._wake_at, until)
+        self.wake_at = min(self.wake_at, until)
         self.version += 1
 
     def _limit_changed(self, health: DeploymentHealth) -> None:

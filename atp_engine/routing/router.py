@@ -54,7 +54,9 @@ class Router:
         When every deployment that fits is kept away by an open circuit or a cooldown, the one that may
         be called soonest is ranked anyway, as a last resort.
         """
-        if health.version_at(now) != self._health_version or config_version != self._config_version:
+        if now >= health.wake_at:
+            health.version_at(now)
+        if health.version != self._health_version or config_version != self._config_version:
             self._plans.clear()
         tokens = facts.prompt_tokens_estimate + facts.max_output_tokens
         needs = facts.has_tools | facts.has_images << 1

@@ -23,6 +23,7 @@ from atp_engine.services.outcomes import outcome_of
 from atp_engine.services.runtime import Runtime
 
 _MAX_ORDERS = 1024
+_OK = AttemptOutcome.OK
 _TIMER_SLACK_S = 0.005
 """The loop's timers have milliseconds and may be early by one."""
 
@@ -86,7 +87,7 @@ class Attempts:
                 self._settle(job, attempt, lease, AttemptOutcome.CANCELLED, reason)
                 raise
             else:
-                self._settle(job, attempt, lease, AttemptOutcome.OK, "")
+                self._settle(job, attempt, lease, _OK, "")
                 return attempt, last
             if following != rank:
                 rank, tries_here = following, 0
@@ -154,8 +155,10 @@ class Attempts:
         retry_after_s: float | None = None,
     ) -> None:
         """Writes the attempt's line and ends its lease."""
+        live = job.live
         record = attempt.record(outcome, message)
-        job.live.attempts.append(record)
+        live.attempts.append(record)
+        pace = live.tokens_per_s(record.usage.output_tokens, live.last_content_at) if live.first_content_at else None
         self._health.record(
             lease,
             outcome,
@@ -163,7 +166,7 @@ class Attempts:
             record.duration_ms,
             self._clock.monotonic(),
             retry_after_s,
-            tokens_per_s=job.live.tokens_per_s(record.usage.output_tokens, job.live.last_content_at),
+            tokens_per_s=pace,
             message=message,
         )
 

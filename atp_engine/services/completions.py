@@ -20,6 +20,8 @@ from atp_engine.services.recorder import Recorder
 from atp_engine.services.runtime import Runtime, RuntimeRef
 from atp_engine.services.sessions import Sessions
 
+_CONNECTING, _OK = RequestState.CONNECTING, RequestState.OK
+
 
 class Completions:
     """Serves chat calls of every dialect."""
@@ -83,12 +85,12 @@ class Completions:
             decision = live.decision = self._attempts.decide(runtime, route, facts)
             if decision.is_empty:
                 raise _no_route(decision)
-            live.state = RequestState.CONNECTING
+            live.state = _CONNECTING
             job = Job(runtime, route, live, call, facts, sink)
             attempt, last = await self._attempts.run(job, decision)
             if live.capture is not None:
                 live.capture.add(last)
-            await self._recorder.finish(live, call, RequestState.OK, None)
+            await self._recorder.finish(live, call, _OK, None)
             sink.close(live, last)
         finally:
             permit.release()

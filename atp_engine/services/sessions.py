@@ -115,7 +115,12 @@ class Sessions:
         if not session.is_dirty:
             session.is_dirty = True
             self._dirty[session] = None
-        self._touch(session, self._clock.monotonic())
+        mono = self._clock.monotonic()
+        if session.is_live and session.is_pending:
+            session.last_mono = mono
+            self._live.move_to_end(session.key)
+        else:
+            self._touch(session, mono)
         return session.finished
 
     def sweep(self) -> None:

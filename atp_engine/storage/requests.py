@@ -140,7 +140,7 @@ class RequestRepository:
             record.position,
         )
         line = number * ATTEMPTS_PER_REQUEST
-        lines = tuple([(ATTEMPTS, _attempt_row(line, attempt)) for attempt in record.attempts])
+        lines = [(ATTEMPTS, _attempt_row(line, attempt)) for attempt in record.attempts]
         return Write((*first, (REQUESTS, row), *lines), None, on_commit)
 
     def _learn(self, kind: Row, kind_id: int) -> None:
