@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from atp_console.wall.answers import GzipBomb, OddEvents, Refusal, Whole
 from atp_console.wall.pieces import BEFORE, BOTH, ENDING, GOOD, HEARD_5, KEPT, MB, OPENING, PAIR, broken, once
 from atp_console.wall.scenario import PLAIN, Must, Scenario
 from atp_console.wall.steps import (
     BadUtf8,
     BigToken,
+    Body,
     Close,
     Complaint,
     Done,
     End,
-    GzipBomb,
     Hang,
     Head,
     Raw,
@@ -20,9 +21,9 @@ from atp_console.wall.steps import (
     Tokens,
     ToolParts,
     Wait,
-    Whole,
 )
 
+_DEEP = b'{"choices":' + b"[" * 100_000
 _HTML = b"<!DOCTYPE html><html><body><h1>502 Bad Gateway</h1></body></html>"
 
 CONTENTS: tuple[Scenario, ...] = (
@@ -126,5 +127,31 @@ CONTENTS: tuple[Scenario, ...] = (
         Must(within_s=20.0),
         PLAIN,
         longest_s=40.0,
+    ),
+    Scenario(
+        "error-with-200", "an error object with status 200", once(Refusal(200, "overloaded")), GOOD, BEFORE, PLAIN
+    ),
+    Scenario(
+        "deep-json",
+        "JSON nested a hundred thousand deep",
+        once(Head(framing="length", length=len(_DEEP)), Raw(_DEEP)),
+        GOOD,
+        BEFORE,
+        PLAIN,
+    ),
+    Scenario(
+        "deep-json-event",
+        "an event whose JSON is nested a hundred thousand deep",
+        once(*HEARD_5, Body(b"data: " + _DEEP + b"\n\n"), *ENDING),
+        GOOD,
+        broken(5),
+        PAIR,
+    ),
+    Scenario(
+        "crlf-events",
+        "events that end with CRLF, a byte order mark, comments, no space after the colon",
+        once(OddEvents()),
+        GOOD,
+        KEPT,
     ),
 )

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from atp_console.wall.pieces import BEFORE, BOTH, ENDING, GOOD, HEARD_5, KEPT, OPENING, PAIR, broken, once
+from atp_console.wall.answers import EarlyRefusal, Healthy, Whole, WholeUntilClose
+from atp_console.wall.pieces import BEFORE, BOTH, ENDING, GOOD, HEARD_5, KEPT, MB, OPENING, PAIR, broken, once
 from atp_console.wall.scenario import PLAIN, STREAMS, Must, Scenario, Series
 from atp_console.wall.steps import (
     Close,
     Done,
     Drip,
     End,
+    Flood,
     HalfClose,
     Hang,
     Head,
-    Healthy,
     Heard,
     Lifecycle,
     Raw,
@@ -20,7 +21,6 @@ from atp_console.wall.steps import (
     SlowHead,
     Stop,
     Tokens,
-    Whole,
 )
 from atp_console.wall.upstream import Scene
 
@@ -130,5 +130,69 @@ FRAMING: tuple[Scenario, ...] = (
         once(*OPENING, Tokens(12), Stop(), Done(), Tokens(3), End()),
         GOOD,
         Must(by=("primary",), fallback=(0, 0), tokens=12),
+    ),
+    Scenario(
+        "whole-until-close",
+        "a whole answer that ends with the connection",
+        once(WholeUntilClose()),
+        GOOD,
+        KEPT,
+        PLAIN,
+    ),
+    Scenario(
+        "trailers",
+        "trailers after the last chunk",
+        once(*OPENING, Tokens(12), Stop(), Done(), Raw(b"0\r\nx-sum: 1\r\n\r\n")),
+        GOOD,
+        KEPT,
+    ),
+    Scenario(
+        "done-then-silence",
+        "the terminal event, but the body never ends: the caller does not wait for it",
+        once(*OPENING, Tokens(12), Stop(), Done(), Hang()),
+        GOOD,
+        Must(by=("primary",), fallback=(0, 0), within_s=1.0, closes_within_s=2.5),
+    ),
+    Scenario(
+        "endless-trailers",
+        "the terminal event, then trailers without an end",
+        once(*OPENING, Tokens(12), Stop(), Done(), Raw(b"0\r\n"), Flood(b"x-a: b\r\n" * 100, is_framed=False)),
+        GOOD,
+        Must(by=("primary",), fallback=(0, 0), within_s=1.0, closes_within_s=2.5, most_sent_bytes=16 * MB),
+        PAIR,
+    ),
+    Scenario(
+        "endless-interim",
+        "100 Continue for ever",
+        once(Flood(b"HTTP/1.1 100 Continue\r\n\r\n" * 40, is_framed=False)),
+        GOOD,
+        Must(primary=(1, 2), most_sent_bytes=16 * MB),
+        BOTH,
+    ),
+    Scenario(
+        "endless-chunk-size",
+        "a chunk size without an end, after 5 tokens",
+        once(*HEARD_5, Raw(b"5;"), Flood(b"a" * 1000, is_framed=False)),
+        GOOD,
+        Must(see=("broken",), by=("primary",), tokens=5, fallback=(0, 0), most_sent_bytes=16 * MB),
+        PAIR,
+    ),
+    Scenario(
+        "early-refusal",
+        "429 before the request (4 MB) is read, then the connection closes",
+        once(EarlyRefusal()),
+        GOOD,
+        BEFORE,
+        BOTH,
+        prompt_bytes=4 * MB,
+        longest_s=15.0,
+    ),
+    Scenario(
+        "no-content",
+        "status 204",
+        once(Head(204, framing="length")),
+        GOOD,
+        BEFORE,
+        BOTH,
     ),
 )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from atp_console.wall.answers import Healthy
 from atp_console.wall.scenario import CHAT, MESSAGES, PLAIN, Must
-from atp_console.wall.steps import Done, End, Head, Healthy, Heard, Lifecycle, Stop, Tokens
+from atp_console.wall.steps import Done, End, Head, Heard, Lifecycle, Stop, Tokens
 from atp_console.wall.turn import Step
 from atp_console.wall.upstream import Scene
 

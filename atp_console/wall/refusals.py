@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from atp_console.wall.answers import Healthy, Refusal
 from atp_console.wall.pieces import BEFORE, BOTH, GOOD, PAIR, once
 from atp_console.wall.scenario import CHAT, EVERY, Must, Scenario, Series
-from atp_console.wall.steps import Hang, Head, Healthy, Raw, Refusal, Wait
+from atp_console.wall.steps import Hang, Head, Raw, Wait
 from atp_console.wall.upstream import Scene
 
 REFUSALS: tuple[Scenario, ...] = (

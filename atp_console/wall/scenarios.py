@@ -6,29 +6,14 @@ log must show. A new fault is a new row.
 
 from __future__ import annotations
 
+from atp_console.wall.answers import Healthy, NoPrefill, Refusal
 from atp_console.wall.contents import CONTENTS
 from atp_console.wall.floods import FLOODS, LEAVING
 from atp_console.wall.framing import FRAMING
 from atp_console.wall.pieces import BEFORE, GOOD, once
 from atp_console.wall.refusals import REFUSALS
 from atp_console.wall.scenario import EVERY, STREAMS, Case, Must, Scenario, Series
-from atp_console.wall.steps import (
-    Close,
-    Done,
-    End,
-    Hang,
-    Head,
-    Healthy,
-    Heard,
-    Lifecycle,
-    Malformed,
-    NoPrefill,
-    Refusal,
-    Reset,
-    Stop,
-    Tokens,
-    Wait,
-)
+from atp_console.wall.steps import Close, Done, End, Hang, Head, Heard, Lifecycle, Malformed, Reset, Stop, Tokens, Wait
 from atp_console.wall.upstream import Scene
 
 _CUT = once(Head(), Lifecycle(), Tokens(40), Heard(), Close())

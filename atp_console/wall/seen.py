@@ -14,7 +14,7 @@ from typing import Any
 
 _KEPT_BYTES = 262_144
 _LINE = re.compile(rb"\r\n|\n|\r")
-_BOUNDARY = re.compile(rb"(?:\r\n|\n|\r)(?:\r\n|\n|\r)")
+_BOUNDARY = re.compile(rb"(?:\r\n|\n|\r(?!\n)){2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +83,16 @@ class Events:
     def __init__(self, seen: Seen) -> None:
         self._seen = seen
         self._rest = b""
+        self._has_begun = False
         self._reading = MessagesReading(seen) if seen.dialect == "messages" else ChatReading(seen)
 
     def feed(self, data: bytes) -> None:
-        """Takes more of the body."""
-        *whole, self._rest = _BOUNDARY.split(self._rest + data) if b"\r" in data else (self._rest + data).split(b"\n\n")
+        """Takes more of the body; a byte order mark may stand at its beginning."""
+        if not self._has_begun:
+            self._has_begun = True
+            data = data.removeprefix(b"\xef\xbb\xbf")
+        text = self._rest + data
+        *whole, self._rest = _BOUNDARY.split(text) if b"\r" in text else text.split(b"\n\n")
         for event in whole:
             self._take(event)
 

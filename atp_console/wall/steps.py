@@ -7,15 +7,12 @@ wall; the turn's pace shortens them.
 from __future__ import annotations
 
 import asyncio
-import time
-import zlib
 from dataclasses import dataclass, replace
 
-from atp_console.wall.turn import Script, Step, Turn
+from atp_console.wall.turn import Script, Turn
 from atp_console.wall.voices import GRIEVANCES
 
 FLOOD_LIMIT_BYTES = 256 * 1024 * 1024
-_INFLATED_MB = 64
 _HEARD_S = 2.0
 
 
@@ -201,78 +198,6 @@ class Complaint:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
-    """A whole error answer. `{date+2}` in a header is the HTTP date two seconds ahead, `{iso+2}` the ISO one."""
-
-    status: int
-    kind: str
-    headers: tuple[str, ...] = ()
-
-    async def play(self, turn: Turn) -> None:
-        """Sends it."""
-        turn.call.is_refusal = True
-        body = turn.voice.refusal(GRIEVANCES[self.kind], turn.canary)
-        ahead = time.gmtime(time.time() + 2.999)
-        date = time.strftime("%a, %d %b %Y %H:%M:%S GMT", ahead)
-        iso = time.strftime("%Y-%m-%dT%H:%M:%SZ", ahead)
-        headers = tuple(one.replace("{date+2}", date).replace("{iso+2}", iso) for one in self.headers)
-        await Head(self.status, "application/json", "length", len(body), headers).play(turn)
-        await turn.send(body)
-
-
-@dataclass(frozen=True, slots=True)
-class Whole:
-    """A whole answer that is not streamed. `cut` leaves bytes out at its end, `lie` adds to the stated
-    length, `into` replaces a piece of it."""
-
-    tokens: int = 12
-    cut: int = 0
-    lie: int = 0
-    kind: str = ""
-    into: tuple[bytes, bytes] = (b"", b"")
-
-    async def play(self, turn: Turn) -> None:
-        """Sends it."""
-        body = turn.voice.whole(turn.speaker, self.tokens)
-        if self.into[0]:
-            body = body.replace(*self.into, 1)
-        if self.cut:
-            body = body[: -self.cut]
-        is_sound = not self.cut and not self.lie and not self.into[0]
-        turn.call.text = turn.speaker.words(self.tokens) if is_sound else ""
-        turn.call.has_stopped = is_sound
-        await Head(200, self.kind, "length", len(body) + self.lie).play(turn)
-        await turn.send(body)
-        if self.lie > 0:
-            turn.wire.close()
-
-
-@dataclass(frozen=True, slots=True)
-class Healthy:
-    """A good answer, streamed or whole as the call wants it."""
-
-    tokens: int = 12
-
-    async def play(self, turn: Turn) -> None:
-        """Sends it."""
-        steps: Script = (Whole(self.tokens),)
-        if turn.call.is_stream:
-            steps = (Head(), Lifecycle(), Tokens(self.tokens, 0.0), Stop(), Done(), End())
-        for step in steps:
-            await step.play(turn)
-
-
-@dataclass(frozen=True, slots=True)
-class NoPrefill:
-    """A good answer, unless the last message is the assistant's: then the refusal of such models."""
-
-    async def play(self, turn: Turn) -> None:
-        """Sends one of both."""
-        step: Step = Refusal(400, "prefill") if turn.call.last_role == "assistant" else Healthy()
-        await step.play(turn)
-
-
-@dataclass(frozen=True, slots=True)
 class Wait:
     """Silence."""
 
@@ -391,20 +316,3 @@ class EndlessTokens:
             await turn.body(turn.voice.text(turn.speaker, "x" * 1000, is_first=turn.tokens == 1))
             await asyncio.sleep(0)
         turn.wire.abort()
-
-
-@dataclass(frozen=True, slots=True)
-class GzipBomb:
-    """A body declared as gzip that inflates to 64 MiB."""
-
-    async def play(self, turn: Turn) -> None:
-        """Sends about 64 KiB."""
-        packed = await asyncio.to_thread(_bomb)
-        await Head(framing="length", length=len(packed), headers=("content-encoding: gzip",)).play(turn)
-        await turn.send(packed)
-
-
-def _bomb() -> bytes:
-    packer = zlib.compressobj(6, zlib.DEFLATED, 31)
-    blank = b" " * (1 << 20)
-    return b"".join([*(packer.compress(blank) for _ in range(_INFLATED_MB)), packer.flush()])

@@ -99,6 +99,8 @@ class Turn:
     """What every error message carries and no caller may see."""
     framing: str = "chunked"
     is_dripping: bool = False
+    is_odd: bool = False
+    """Events are written as few servers do."""
     tokens: int = 0
 
     async def send(self, data: bytes) -> None:
@@ -112,6 +114,8 @@ class Turn:
 
     async def body(self, data: bytes) -> None:
         """Bytes of the body, in the framing that the head announced."""
+        if self.is_odd:
+            data = data.replace(b"\n", b"\r\n").replace(b"data: ", b"data:")
         await self.send(b"%x\r\n%b\r\n" % (len(data), data) if self.framing == "chunked" else data)
 
     async def say(self, addition: str) -> None:

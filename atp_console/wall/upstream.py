@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-from atp_console.wall.steps import NeverRead, Refusal
+from atp_console.wall.answers import EarlyRefusal, Refusal
+from atp_console.wall.steps import NeverRead
 from atp_console.wall.turn import Call, CaseLog, Script, Turn
 from atp_console.wall.voices import VOICES, Speaker
 from atp_console.wall.wire import Wire, WireClosed
@@ -157,7 +158,7 @@ class WallUpstream:
     def _reads(self, case: str, role: str) -> bool:
         """False for a role that does not even read the request."""
         scene = self._scenes.get((case, role))
-        return scene is None or not any(isinstance(step, NeverRead) for step in scene.scripts[0])
+        return scene is None or not any(isinstance(step, NeverRead | EarlyRefusal) for step in scene.scripts[0])
 
 
 def listen(host: str, port: int) -> socket.socket:
