@@ -91,6 +91,10 @@ class Sink(Protocol):
         """Sends whole events."""
         ...
 
+    def push(self, events: bytes) -> bool:
+        """Sends whole events at once; False, nothing being sent, when the client reads too slowly: `write` then."""
+        ...
+
     def close(self, live: LiveRequest, last: bytes) -> None:
         """Sends the last events and ends the stream, or sends a whole answer when none is open."""
         ...
@@ -228,26 +232,49 @@ class Attempt:
         held = b""
         while True:
             piece = await response.read()
-            events = tap.feed(piece) if piece else tap.finish()
-            if not sink.is_open:
-                held += events
-                if tap.error is not None:
-                    raise tap.error
-                if not (tap.has_content or tap.is_complete):
-                    continue
-                self._commit(live, tap)
-                if tap.is_complete:
-                    return self._complete(live, tap, held)
-                await sink.open(live, held)
-            elif tap.is_complete:
-                return self._complete(live, tap, events)
-            else:
-                if events:
-                    await sink.write(events)
-                if tap.error is not None:
-                    raise tap.error
-            now = live.last_content_at = self._clock.monotonic()
-            self._set_idle_deadline(response, now)
+            held += tap.feed(piece) if piece else tap.finish()
+            if tap.error is not None:
+                raise tap.error
+            if tap.has_content or tap.is_complete:
+                break
+        self._commit(live, tap)
+        if tap.is_complete:
+            return self._complete(live, tap, held)
+        await sink.open(live, held)
+        self._heard(response)
+        return await self._pass_on(response, tap)
+
+    async def _pass_on(self, response: UpstreamResponse, tap: StreamTap) -> bytes:
+        """Hands the rest to the client as it arrives, within the socket's callback: a chunk wakes no task
+        unless the client reads too slowly, or the stream is at its end."""
+        live, sink = self._job.live, self._job.sink
+        held = b""
+
+        def take(piece: bytes) -> bool:
+            nonlocal held
+            events = tap.feed(piece)
+            if tap.is_complete or tap.error is not None or (events and not sink.push(events)):
+                held = events
+                return False
+            self._heard(response)
+            return True
+
+        while True:
+            held = b""
+            if not await response.pump(take):
+                held = tap.finish()
+            if tap.is_complete:
+                return self._complete(live, tap, held)
+            if held:
+                await sink.write(held)
+            if tap.error is not None:
+                raise tap.error
+            self._heard(response)
+
+    def _heard(self, response: UpstreamResponse) -> None:
+        """The stream lives: it may be silent for the idle time from now on."""
+        now = self._job.live.last_content_at = self._clock.monotonic()
+        self._set_idle_deadline(response, now)
 
     def _commit(self, live: LiveRequest, tap: StreamTap) -> None:
         """The first content is here: this attempt serves the client from now on."""
@@ -271,6 +298,16 @@ class Attempt:
             response.set_deadline(idle_at, "idle")
         else:
             response.set_deadline(_off_if_inf(self._total_at), "total")
+
+    def limit_text(self, limit: str) -> str:
+        """A limit of this attempt for people, by its name: `idle limit of 20 s`."""
+        limits_s = {
+            "connect": self._timeouts.connect_s,
+            "ttft": self._first_at - self.started_mono,
+            "idle": self._idle_s,
+            "total": self._timeouts.total_s,
+        }
+        return f"{limit} limit of {limits_s.get(limit, 0.0):g} s"
 
     def _estimated(self, output_chars: int) -> TokenUsage:
         return TokenUsage(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from atp_engine.core.errors import NoRoute, UpstreamError, UpstreamRateLimited
+from atp_engine.core.errors import NoRoute, UpstreamError, UpstreamRateLimited, UpstreamTimeout
 from atp_engine.core.ports import Clock, Rng
 from atp_engine.core.types import AttemptOutcome, DeploymentSpec, RequestFacts, RouteDecision
 from atp_engine.limits.retry import MAX_WAIT_S, NextStep, RetryBudgets, Step, next_step
@@ -142,6 +142,8 @@ class Attempts:
         error.provider = attempt.spec.provider
         error.deployment = attempt.spec.key
         error.attempt = job.live.tries
+        if isinstance(error, UpstreamTimeout):
+            error.public_message += f" ({attempt.limit_text(error.limit)})"
         outcome = AttemptOutcome.TRUNCATED if job.sink.is_open else outcome_of(error)
         self._settle(job, attempt, lease, outcome, error.public_message, error.retry_after_s)
 
