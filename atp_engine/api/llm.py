@@ -60,6 +60,18 @@ class ClientCall(Exchange):
         if not self.disconnected:
             self.transport.write(b"%x\r\n%b\r\n" % (len(events), events))
 
+    def push(self, events: bytes) -> bool:
+        """Sends whole events now; False when the client reads too slowly, and `write` must wait for it."""
+        if self.disconnected:
+            return True
+        if self.flow.write_paused:
+            return False
+        live = self.live
+        if live is not None and live.capture is not None:
+            live.capture.add(events)
+        self.transport.write(b"%x\r\n%b\r\n" % (len(events), events))
+        return True
+
     def close(self, live: LiveRequest, last: bytes) -> None:
         """Ends the stream with its last events, or sends the whole answer."""
         if self.is_open:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from types import SimpleNamespace
 
 import aiohttp
@@ -79,6 +79,13 @@ class AiohttpResponse:
             self._is_over = True
             raise StreamBroken("the upstream closed the connection before the end of its answer")
         return piece
+
+    async def pump(self, take: Callable[[bytes], bool]) -> bool:
+        """See `UpstreamResponse.pump`."""
+        while piece := await self.read():
+            if not take(piece):
+                return True
+        return False
 
     def whole(self) -> bytes | None:
         """See `UpstreamResponse.whole`; never known beforehand here."""

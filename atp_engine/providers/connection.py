@@ -8,6 +8,7 @@ or not somebody has read it; anything unexpected on the wire closes it.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 import httptools
@@ -31,7 +32,8 @@ class PooledResponse:
     status = 0
     deadline_at = 0.0
     deadline_limit = ""
-    waiter: asyncio.Future[None] | None = None
+    waiter: asyncio.Future[bool] | None = None
+    taker: Callable[[bytes], bool] | None = None
     error: UpstreamError | None = None
     problem = ""
     """Why the headers cannot be accepted, empty when they can."""
@@ -87,6 +89,45 @@ class PooledResponse:
                 self.close()
                 raise
 
+    async def pump(self, take: Callable[[bytes], bool]) -> bool:
+        """See `UpstreamResponse.pump`: `take` is called from the socket's callback."""
+        while True:
+            while self.pieces:
+                if not take(self._take()):
+                    return True
+            if self.is_complete:
+                return False
+            if self.error is not None:
+                raise self.error
+            if self.connection is None:
+                raise StreamBroken("the answer was closed before its end")
+            self.taker = take
+            self.waiter = waiter = self.connection.loop.create_future()
+            try:
+                if await waiter:
+                    return True
+            except (asyncio.CancelledError, GeneratorExit):
+                self.close()
+                raise
+            finally:
+                self.taker = None
+
+    def deliver(self) -> None:
+        """Gives what has arrived to whoever pumps, else wakes the task that waits for it."""
+        take = self.taker
+        if take is None:
+            self.wake()
+            return
+        try:
+            goes_on = not self.pieces or take(self._take())
+        except Exception as bug:  # it is the waiting task's, and is raised there
+            self.taker = None
+            if self.waiter is not None and not self.waiter.done():
+                self.waiter.set_exception(bug)
+            return
+        if not goes_on or self.is_complete:
+            self.wake(is_stopped=not goes_on)
+
     def whole(self) -> bytes | None:
         """The rest of the body when all of it has arrived; see `UpstreamResponse.whole`."""
         if not self.is_complete or self.error is not None:
@@ -139,13 +180,14 @@ class PooledResponse:
         else:
             self.problem = "the upstream's answer has an unknown transfer encoding"
 
-    def wake(self) -> None:
-        """Lets the waiting task look again."""
+    def wake(self, *, is_stopped: bool = False) -> None:
+        """Lets the waiting task look again; `is_stopped` ends its pumping."""
+        self.taker = None
         waiter = self.waiter
         if waiter is not None:
             self.waiter = None
             if not waiter.done():
-                waiter.set_result(None)
+                waiter.set_result(is_stopped)
 
     def _take(self) -> bytes:
         pieces = self.pieces
@@ -266,7 +308,7 @@ class Connection(asyncio.Protocol):
                     response.pieces = [b"".join(response.pieces)]
                 if arrived > HELD_CAP_BYTES and not self.is_paused:
                     self._pause()
-        response.wake()
+        response.deliver()
 
     def eof_received(self) -> None:
         """The upstream will send nothing more: the end of a body without a length, else a failure."""

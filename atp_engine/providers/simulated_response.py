@@ -95,6 +95,13 @@ class SimulatedResponse:
         first, self._next = self._next.body, next(self._pieces, None)
         return first + self._due_by(max(due, self._pacer.now()) - self._pacer.began)
 
+    async def pump(self, take: Callable[[bytes], bool]) -> bool:
+        """See `UpstreamResponse.pump`."""
+        while piece := await self.read():
+            if not take(piece):
+                return True
+        return False
+
     def whole(self) -> bytes | None:
         """See `UpstreamResponse.whole`; never known beforehand here."""
         return None

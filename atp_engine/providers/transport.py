@@ -7,6 +7,7 @@ suite (`tests/unit/providers/test_transport_contract.py`) runs over both. `provi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
@@ -65,6 +66,14 @@ class UpstreamResponse(Protocol):
         Raises StreamBroken when the connection ends early or lies about its length, UpstreamTimeout
         past the deadline. Reading less than arrives pauses the socket (at most 256 KiB are held).
         Cancelling leaves the response usable only for `close`.
+        """
+        ...
+
+    async def pump(self, take: Callable[[bytes], bool]) -> bool:
+        """Gives what arrives of the body to `take`, piece by piece and as soon as it can, until `take` says
+        False (then True is returned) or the body ends in order (False).
+
+        `take` must not wait; what it raises is raised here. Else like `read`.
         """
         ...
 

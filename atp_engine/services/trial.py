@@ -35,6 +35,10 @@ class _Collected:
     async def write(self, events: bytes) -> None:
         """The text is read from the tap in the end."""
 
+    def push(self, events: bytes) -> bool:
+        """As `write`."""
+        return True
+
     def close(self, live: LiveRequest, last: bytes) -> None:
         """Keeps the text."""
         if live.tap is not None:

@@ -170,6 +170,47 @@ async def test_read_gives_everything_that_has_arrived(transport: Transport) -> N
         response.close()
 
 
+async def test_a_pump_gives_all_that_comes_and_stops_when_it_is_told(transport: Transport) -> None:
+    go_on = asyncio.Event()
+
+    async def script(wire: Wire, _: SeenRequest) -> None:
+        await wire.send(head(200, "transfer-encoding: chunked") + chunk(b"one"))
+        await go_on.wait()
+        await wire.drip(chunk(b"two") + chunk(b"stop") + chunk(b"three") + LAST_CHUNK)
+
+    async with Upstream(script) as upstream:
+        response = await transport.open(call(upstream.origin()))
+        seen = b""
+
+        def take(piece: bytes) -> bool:
+            nonlocal seen
+            seen += piece
+            go_on.set()
+            return not seen.endswith(b"stop")
+
+        assert await response.pump(take)
+        assert seen == b"onetwostop"
+        assert not await response.pump(take)
+        assert seen == b"onetwostopthree"
+        assert not await response.pump(take)
+        response.close()
+
+
+async def test_what_goes_wrong_while_pumping_is_raised_there(transport: Transport) -> None:
+    def fail(piece: bytes) -> bool:
+        raise LookupError(piece.decode())
+
+    async with Upstream(chunked(b"one", b"two")) as upstream:
+        response = await transport.open(call(upstream.origin()))
+        with pytest.raises(LookupError):
+            await response.pump(fail)
+        response.close()
+    async with Upstream(raw(head(200, "content-length: 9"), b"half", is_last=True)) as upstream:
+        response = await transport.open(call(upstream.origin()))
+        with pytest.raises(StreamBroken):
+            await response.pump(lambda piece: True)
+
+
 async def test_a_redirect_is_returned_and_cookies_are_forgotten(transport: Transport) -> None:
     async with Upstream(answer(b"", 307, "location: /elsewhere", "set-cookie: a=b; path=/")) as upstream:
         for _ in range(2):
