@@ -15,7 +15,9 @@ from atp_engine.dialects.bridge import Reply, StreamTap
 from atp_engine.dialects.event_tap import EventTap
 from atp_engine.dialects.faults import fault_from_event
 from atp_engine.dialects.openai_chat_wire import (
+    ANSWER,
     NULL,
+    Answer,
     Message,
     content_chars,
     decode_answer,
@@ -28,6 +30,7 @@ from atp_engine.dialects.openai_chat_wire import (
 from atp_engine.dialects.sse import SseEvent, events, frame
 from atp_engine.dialects.text_tail import TAIL_CHARS
 
+_decode = ANSWER.decode
 _DONE = b"[DONE]"
 _NO_CONTENT = frozenset({b"ping", b"heartbeat", b"keepalive"})
 """Events of that name carry nothing, and OpenAI's SDKs would take them for chunks: not handed on."""
@@ -97,9 +100,10 @@ class _Tap(EventTap):
     def _read(self, payload: bytes) -> bool:
         """Takes in one chunk; true when the client gets it."""
         try:
-            answer = decode_answer(payload)
-        except ValueError:
-            self.error = BadUpstreamReply("The provider's stream holds an event that is not a chat completion chunk.")
+            answer: Answer | None = _decode(payload) if payload.isascii() else decode_answer(payload)
+        except (ValueError, RecursionError):
+            answer = self._read_odd(payload)
+        if answer is None:
             return False
         if answer.error is not NULL and has_error(answer):
             self.error = fault_from_event(Dialect.OPENAI_CHAT, payload)
@@ -123,10 +127,20 @@ class _Tap(EventTap):
             text = delta.content
             if type(text) is str and text:
                 self._tail.add(text)
-                self._count(len(text))
+                self.has_content = True
+                self.content_events += 1
+                self.output_chars += len(text)
             else:
                 self._count_other(delta)
         return self.error is None
+
+    def _read_odd(self, payload: bytes) -> Answer | None:
+        """The second, careful reading of a chunk; None, and the error set, when that fails too."""
+        try:
+            return decode_answer(payload)
+        except ValueError:
+            self.error = BadUpstreamReply("The provider's stream holds an event that is not a chat completion chunk.")
+            return None
 
     def _count_other(self, delta: Message) -> None:
         """Content that is not plain text: reasoning, refusals, tool calls, audio, lists of parts."""

@@ -91,12 +91,13 @@ class Answer(msgspec.Struct, gc=False):
     created: Number = 0
 
 
-_ANSWER = msgspec.json.Decoder(Answer)
+ANSWER = msgspec.json.Decoder(Answer)
+"""For text that is known to be UTF-8; `decode_answer` is for any."""
 
 
 def decode_answer(payload: bytes) -> Answer:
     """A completion or chunk. Raises ValueError for anything that is not one."""
-    return json_text.decode(_ANSWER, payload)
+    return json_text.decode(ANSWER, payload)
 
 
 def decode_reply(body: bytes) -> tuple[Answer, Choice, Message]:
@@ -105,7 +106,7 @@ def decode_reply(body: bytes) -> tuple[Answer, Choice, Message]:
     Raises BadUpstreamReply when there is none, or the classified error of a 200 that holds one.
     """
     try:
-        answer = _ANSWER.decode(body) if body.isascii() else decode_answer(body)
+        answer = ANSWER.decode(body) if body.isascii() else decode_answer(body)
     except (ValueError, RecursionError):
         answer = _decode_odd(body)
     if answer.error is not NULL and has_error(answer):

@@ -248,6 +248,8 @@ class Attempt:
         """Hands the rest to the client as it arrives, within the socket's callback: a chunk wakes no task
         unless the client reads too slowly, or the stream is at its end."""
         live, sink = self._job.live, self._job.sink
+        monotonic, set_deadline = self._clock.monotonic, response.set_deadline
+        idle_s, total_at = self._idle_s or math.inf, self._total_at
         held = b""
 
         def take(piece: bytes) -> bool:
@@ -256,7 +258,11 @@ class Attempt:
             if tap.is_complete or tap.error is not None or (events and not sink.push(events)):
                 held = events
                 return False
-            self._heard(response)
+            now = live.last_content_at = monotonic()
+            if now + idle_s < total_at:
+                set_deadline(now + idle_s, "idle")
+            else:
+                self._set_idle_deadline(response, now)
             return True
 
         while True:
