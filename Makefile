@@ -26,7 +26,7 @@ run: $(VENV)/.run-ready
 	@exec $(BIN)/atp-console $(ARGS)
 
 test: $(VENV)/.test-ready
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m tests.all $(PYTEST_ARGS)
 
 check: static $(if $(filter test,$(MAKECMDGOALS)),,unit)
 

@@ -67,6 +67,13 @@ def m0001_requests(database: Database) -> None:
         """
     )
     database.execute("CREATE UNIQUE INDEX requests_by_id ON requests(id)")
+    _create_kinds(database)
+    database.execute("CREATE TABLE decisions (id TEXT PRIMARY KEY, decision TEXT NOT NULL) WITHOUT ROWID")
+    _create_attempts(database)
+    _create_views(database)
+
+
+def _create_kinds(database: Database) -> None:
     database.execute(
         """
         CREATE TABLE kinds (
@@ -94,7 +101,9 @@ def m0001_requests(database: Database) -> None:
         )
         """
     )
-    database.execute("CREATE TABLE decisions (id TEXT PRIMARY KEY, decision TEXT NOT NULL) WITHOUT ROWID")
+
+
+def _create_attempts(database: Database) -> None:
     database.execute(
         """
         CREATE TABLE attempts (
@@ -119,6 +128,9 @@ def m0001_requests(database: Database) -> None:
         )
         """
     )
+
+
+def _create_views(database: Database) -> None:
     database.execute(
         """
         CREATE VIEW request_rows AS

@@ -1,0 +1,53 @@
+"""Every test, in groups side by side: what `make test` runs.
+
+    python -m tests.all [pytest arguments]
+
+The groups wait for different things (a processor, a browser, time limits), so two cores serve them at
+once. Each group's output is printed when it ends; the last line sums them up. Exits 1 when any failed.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+GROUPS = {
+    "console": ["tests/tui"],
+    "units": ["tests/unit", "tests/arch", "tests/wire"],
+    "processes": ["tests/flows", "tests/web", "tests/faults"],
+}
+_COUNT = re.compile(r"(\d+) (passed|failed|skipped|error)s?\b")
+
+
+def main() -> int:
+    """Runs the groups and returns the exit code."""
+    started = time.monotonic()
+    counts = {"passed": 0, "failed": 0, "skipped": 0, "error": 0}
+    is_good = True
+    with tempfile.TemporaryDirectory() as folder:
+        running = {}
+        for name, places in GROUPS.items():
+            log = Path(folder) / f"{name}.log"
+            with log.open("wb") as output:
+                command = [sys.executable, "-m", "pytest", *places, "-v", "--no-header", "-rfE", *sys.argv[1:]]
+                running[name] = (subprocess.Popen(command, stdout=output, stderr=output), log)  # noqa: S603 - our own
+        for name, (process, log) in running.items():
+            code = process.wait()
+            text = log.read_text(errors="replace")
+            print(f"== {name}\n{text}", flush=True)
+            is_good = is_good and code == 0
+            for number, what in _COUNT.findall(text.rstrip().rsplit("\n", 1)[-1]):
+                counts[what] += int(number)
+    failed = counts["failed"] + counts["error"]
+    is_good = is_good and counts["passed"] > 0
+    print(f"took {time.monotonic() - started:.0f} s")
+    print(f"{counts['passed']} passed, {failed} failed, {counts['skipped']} skipped")
+    return 0 if is_good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
