@@ -6,7 +6,7 @@ span from outside text passes it through `safe_text` first. No markup exists on 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
@@ -75,6 +75,20 @@ def spread(left: Line, right: Line, width: int, mark: str = "…") -> Line:
     return [*left, (" " * (room - width_of(left)), "text"), *right]
 
 
+class PaintedStrip(Strip):
+    """A strip that does not keep itself in its own cache, so that it goes with its last reference and
+    a list that scrolls for hours leaves no work to the garbage collector."""
+
+    __slots__ = ()
+
+    def divide(self, cuts: Iterable[int]) -> Sequence[Strip]:
+        """As the base class, without remembering the case in which nothing is cut."""
+        cuts = list(cuts)
+        if cuts == [self.cell_length]:
+            return [self]
+        return super().divide(cuts)
+
+
 def strip_of(line: Line, width: int, palette: Palette, ground: str = "base") -> Strip:
     """The line in exactly `width` cells on a ground."""
     styles = palette.styles[ground]
@@ -91,7 +105,7 @@ def strip_of(line: Line, width: int, palette: Palette, ground: str = "base") -> 
             used += size
     if used < width:
         segments.append(Segment(" " * (width - used), styles["text"]))
-    return Strip(segments, width)
+    return PaintedStrip(segments, width)
 
 
 def wrapped(text: str, width: int) -> list[str]:

@@ -11,7 +11,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from atp_console.look import Look
-from atp_console.paint import Line, cells, clipped, strip_of, width_of
+from atp_console.paint import Line, PaintedStrip, cells, clipped, strip_of, width_of
 from atp_console.theme import Palette
 
 BOX_FROM_WIDTH = 100
@@ -127,7 +127,7 @@ class Pane(Widget, can_focus=True):
         known, self._boxed = self._boxed, {}
         lines = [top]
         for strip in content:
-            pair = known.get(id(strip)) or (strip, Strip.join([edge, strip, edge]))
+            pair = known.get(id(strip)) or (strip, PaintedStrip.join([edge, strip, edge]))
             self._boxed[id(strip)] = pair
             lines.append(pair[1])
         return [*lines, bottom]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -69,3 +71,12 @@ def test_parts_of_the_highest_rank_are_left_out_first() -> None:
     assert [text for text, _ in packed(parts, 16)] == ["aaaa", "  ", "bbbb", "  ", "cccc"]
     assert [text for text, _ in packed(parts, 10)] == ["aaaa", "  ", "cccc"]
     assert [text for text, _ in packed(parts, 2)] == ["aaaa"]
+
+
+def test_a_strip_that_was_shown_goes_with_its_last_reference() -> None:
+    strip = strip_of([("a row", "text")], 20, look_for().palette)
+    gc.collect()
+    strip.divide([20])
+    strip.divide([5, 20])
+    del strip
+    assert gc.collect() == 0
