@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import unquote_to_bytes
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from atp_engine.api.errors import HeaderList
@@ -124,3 +126,14 @@ class Exchange(RequestResponseCycle):
 def too_large(limit: int) -> PayloadTooLarge:
     """The refusal of a body over the limit."""
     return PayloadTooLarge(f"the request body is over the limit of {limit} bytes")
+
+
+def path_of(url: bytes) -> bytes:
+    """The path of a request's target, without query and escapes; empty when it has none."""
+    if b"?" not in url and b"%" not in url and url[:1] == b"/":
+        return url
+    try:
+        path: bytes = httptools.parse_url(url).path or b""
+    except httptools.HttpParserInvalidURLError:
+        return b""
+    return unquote_to_bytes(path)

@@ -14,7 +14,6 @@ import contextlib
 import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
 import httptools
 import uvicorn
@@ -22,7 +21,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from atp_engine.api.app import Front
 from atp_engine.api.errors import HeaderList, Problem, dialect_of, render_problem
-from atp_engine.api.exchange import Exchange, HotEndpoint, too_large
+from atp_engine.api.exchange import Exchange, HotEndpoint, path_of, too_large
 from atp_engine.api.guard import Guard
 from atp_engine.core.ports import NewId
 
@@ -227,7 +226,7 @@ class EngineProtocol(HttpToolsProtocol):
         """The hot endpoint that was asked for, None when it is another or the guard has an objection."""
         found = self.hot.get(self.url)
         if found is None:
-            path = _path_of(self.url)
+            path = path_of(self.url)
             found = self.hot.get(path)
             if found is None:
                 return None
@@ -367,17 +366,6 @@ class EngineProtocol(HttpToolsProtocol):
             self._refuse(_TOO_SLOW)
         else:  # nothing has come at all
             self.transport.close()
-
-
-def _path_of(url: bytes) -> bytes:
-    """The path of a request's target, without query and escapes; empty when it has none."""
-    if b"?" not in url and b"%" not in url and url[:1] == b"/":
-        return url
-    try:
-        path: bytes = httptools.parse_url(url).path or b""
-    except httptools.HttpParserInvalidURLError:
-        return b""
-    return unquote_to_bytes(path)
 
 
 class _BodyFirst:
