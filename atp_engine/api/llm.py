@@ -15,7 +15,7 @@ import msgspec
 from atp_engine.api.errors import HeaderList, render, stream_error_event
 from atp_engine.api.exchange import Exchange, too_large
 from atp_engine.api.server import EngineProtocol
-from atp_engine.core.errors import ATPError, InvalidRequest, PayloadTooLarge
+from atp_engine.core.errors import ATPError, InvalidRequest, PayloadTooLarge, let_go
 from atp_engine.core.ports import NewId
 from atp_engine.core.text import safe_text
 from atp_engine.core.types import Caller, Dialect, PriceState
@@ -140,9 +140,11 @@ class ChatEndpoint:
             await self._completions.run(call, judged.caller, exchange)
         except ATPError as error:
             self._fail(error, request_id, exchange)
+            let_go(error)
         except Exception as error:  # the boundary of a request's task: a bug is told, not dropped
             _log.exception("request failed by a bug", extra={"request_id": request_id})
             self._fail(error, request_id, exchange)
+            let_go(error)
         finally:
             if not exchange.response_complete:
                 exchange.transport.close()

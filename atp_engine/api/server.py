@@ -93,6 +93,7 @@ class EngineProtocol(HttpToolsProtocol):
             if isinstance(running, Exchange):
                 running.left()
             running.message_event.set()
+        self.cycle = self._running = None  # type: ignore[assignment]  # they hold the connection: no cycle keeps a body
 
     def data_received(self, data: bytes) -> None:
         """Only a request that does not arrive in one piece needs a timer."""

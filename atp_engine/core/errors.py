@@ -287,3 +287,12 @@ class StorageError(ATPError):
 
     code = "storage_error"
     http_status = 503
+
+
+def let_go(error: BaseException) -> None:
+    """Makes an error that has been dealt with forget the frames it came through.
+
+    They hold the call, and what they hold may hold the error: such a cycle would keep a request's body
+    until the next collection, which is rare.
+    """
+    error.__traceback__ = error.__context__ = error.__cause__ = None

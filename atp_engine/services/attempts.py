@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from atp_engine.core.errors import NoRoute, UpstreamError, UpstreamRateLimited, UpstreamTimeout
+from atp_engine.core.errors import NoRoute, UpstreamError, UpstreamRateLimited, UpstreamTimeout, let_go
 from atp_engine.core.ports import Clock, Rng
 from atp_engine.core.types import AttemptOutcome, DeploymentSpec, RequestFacts, RouteDecision
 from atp_engine.limits.retry import MAX_WAIT_S, NextStep, RetryBudgets, Step, next_step
@@ -146,6 +146,7 @@ class Attempts:
             error.public_message += f" ({attempt.limit_text(error.limit)})"
         outcome = AttemptOutcome.TRUNCATED if job.sink.is_open else outcome_of(error)
         self._settle(job, attempt, lease, outcome, error.public_message, error.retry_after_s)
+        let_go(error)
 
     def _settle(
         self,

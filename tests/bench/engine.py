@@ -37,6 +37,15 @@ is_local = true
 [providers.simulated]
 kind = "simulated"
 
+[providers.failing]
+kind = "custom"
+base_url = "http://127.0.0.1:{upstream}/fail"
+is_local = true
+
+[deployments.failing]
+provider = "failing"
+model = "bench"
+
 [deployments.bench]
 provider = "bench"
 model = "bench"

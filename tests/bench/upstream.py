@@ -3,7 +3,8 @@
     python -m tests.bench.upstream PORT
 
 The path's first part picks the answer: `/json1k`, `/json4k` answer a chat completion of that size,
-`/sse` streams 200 chunks of about 190 bytes, one every 5 ms, `/burst` sends the same chunks at once.
+`/sse` streams 200 chunks of about 190 bytes, one every 5 ms, `/burst` sends the same chunks at once,
+`/fail` answers 500.
 """
 
 from __future__ import annotations
@@ -74,10 +75,16 @@ def _json_answer(size: int) -> bytes:
     return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
 
 
+_FAILURE = (
+    b"HTTP/1.1 500 Internal Server Error\r\ncontent-type: application/json\r\ncontent-length: 58\r\n\r\n"
+    b'{"error":{"message":"out of order","type":"server_error"}}'
+)
+
+
 class Upstream(asyncio.Protocol):
     """One connection; answers each request as soon as its body is there."""
 
-    answers: ClassVar = {b"/json1k": _json_answer(1024), b"/json4k": _json_answer(4096)}
+    answers: ClassVar = {b"/json1k": _json_answer(1024), b"/json4k": _json_answer(4096), b"/fail": _FAILURE}
     chunk = _framed(chat_chunk("plausible words "))
 
     def __init__(self) -> None:
