@@ -100,6 +100,7 @@ def _add_wall(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     wall.add_argument("--core", action="store_true", help="the sixteen core scenarios only")
     wall.add_argument("--only", action="append", default=[], metavar="NAME", help="a scenario; may be repeated")
     wall.add_argument("--variant", action="append", default=[], metavar="NAME", help="a variant; may be repeated")
+    wall.add_argument("--at-once", type=int, default=0, metavar="N", help="most scenarios side by side (48; target: 4)")
     wall.add_argument("--json", action="store_true", help="the report as JSON")
     wall.add_argument("--verbose", action="store_true", help="a line for every variant")
     wall.add_argument("--list", action="store_true", help="name the scenarios and end")
@@ -384,6 +385,7 @@ def _wall(arguments: argparse.Namespace) -> int:
         target=arguments.target,
         key=key,
         model_template=arguments.model_template,
+        at_once=max(0, arguments.at_once),
         listen=arguments.listen,
     )
     try:

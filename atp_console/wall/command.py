@@ -10,7 +10,7 @@ import asyncio
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from atp_console.wall.caller import Target
@@ -44,6 +44,9 @@ class Options:
     """Base URL of a foreign gateway, empty for this product."""
     key: str = ""
     model_template: str = "{case}"
+    at_once: int = 0
+    """Most scenarios side by side; 0 is 48 for our own engine and 4 for another gateway, in which one
+    scenario's flood may starve the others."""
     listen: str = ""
     """`HOST:PORT` of the upstream; any free port of loopback when empty and no target is named."""
 
@@ -80,7 +83,7 @@ def run(options: Options, on_result: Callable[[Result], None] = lambda _: None) 
                 target = Target.parse(options.target, options.key)
             except ValueError as error:
                 raise WallError(str(error)) from None
-            wall = Wall(chosen, target, options.factor, options.model_template)
+            wall = Wall(chosen, target, options.factor, options.model_template, at_once=options.at_once or 4)
             started = time.monotonic()
             results = asyncio.run(run_wall(wall, listener, on_result))
             return Report(options.target, options.factor, time.monotonic() - started, results)
@@ -89,7 +92,7 @@ def run(options: Options, on_result: Callable[[Result], None] = lambda _: None) 
             tempfile.TemporaryDirectory(prefix="atp-wall-") as folder,
             own_engine(Path(folder), chosen, f"{host}:{port}", options.factor) as engine,
         ):
-            wall = Wall(chosen, engine.target, options.factor, is_own=True)
+            wall = Wall(chosen, engine.target, options.factor, is_own=True, at_once=options.at_once or 48)
             started = time.monotonic()
             results = asyncio.run(run_wall(wall, listener, on_result))
             took_s = time.monotonic() - started
@@ -106,7 +109,7 @@ def _leaks(engine: OwnEngine) -> list[str]:
 
 def configuration(options: Options) -> str:
     """What to configure in a foreign gateway: per model its deployments in order, first to last."""
-    host, port = options.address()
+    host, port = replace(options, target=options.target or "another").address()
     lines = [
         "Configure these models in the gateway, each with its deployments as ordered fallbacks, and one retry",
         f"per deployment. Every deployment's key is {UPSTREAM_KEY}; a gateway that cannot set a path may call",

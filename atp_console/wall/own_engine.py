@@ -108,6 +108,7 @@ def own_engine(folder: Path, cases: Sequence[Case], address: str, factor: float)
 @contextmanager
 def engine_on(folder: Path, config: str) -> Iterator[OwnEngine]:
     """An engine process in `folder` with a config of its own, stopped at the end. Raises CannotStart."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)
     key_file = folder / "wall.key"
     key_file.touch(mode=0o600)

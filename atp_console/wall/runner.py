@@ -19,7 +19,6 @@ from atp_console.wall.seen import Seen
 from atp_console.wall.turn import CaseLog
 from atp_console.wall.upstream import UPSTREAM_KEY, Scene, WallUpstream
 
-AT_ONCE = 48
 _HANG_SLACK_S = 5.0
 _AFTERMATH_S = 0.1
 
@@ -36,6 +35,8 @@ class Wall:
     """The model that is asked for: `{case}`, `{scenario}` and `{variant}` are filled in."""
     is_own: bool = False
     slack_s: float = SLACK_S
+    at_once: int = 48
+    """Most cases that run side by side."""
 
     def model(self, case: Case) -> str:
         """The model's name of a case."""
@@ -66,7 +67,7 @@ async def run_wall(
     wall: Wall, listener: socket.socket, on_result: Callable[[Result], None] = lambda _: None
 ) -> list[Result]:
     """Runs every case and returns the results in the order of the cases; `listener` is the upstream's."""
-    places = asyncio.Semaphore(AT_ONCE)
+    places = asyncio.Semaphore(wall.at_once)
     async with WallUpstream(scenes(wall.cases), 1.0 / wall.factor, listener) as upstream:
 
         async def one(case: Case) -> Result:
@@ -102,7 +103,7 @@ async def run_case(case: Case, wall: Wall, upstream: WallUpstream) -> Result:
         started_at=tuple(at for at, _ in calls),
         calls=tuple(log.calls),
         pace=pace,
-        secrets=_secrets(upstream, wall.target),
+        secrets=_secrets(upstream, wall),
         is_own=wall.is_own,
         slack_s=wall.slack_s,
     )
@@ -153,15 +154,9 @@ def _is_over(log: CaseLog) -> bool:
     return not any(one.is_open for one in log.calls)
 
 
-def _secrets(upstream: WallUpstream, target: Target) -> tuple[bytes, ...]:
-    """What must not reach a caller: the upstream's address and key, the caller's own key, stacks."""
-    own_key = (target.key.encode(),) if len(target.key) > 8 else ()
-    return (
-        f"127.0.0.1:{upstream.port}".encode(),
-        UPSTREAM_KEY.encode(),
-        *own_key,
-        b"Traceback",
-        b'File "',
-        b"/internal",
-        b"x-wall-vendor",
-    )
+def _secrets(upstream: WallUpstream, wall: Wall) -> tuple[bytes, ...]:
+    """What must not reach a caller: credentials and stacks; of our own engine also the upstream's address
+    and headers, which other gateways may pass on by design."""
+    own_key = (wall.target.key.encode(),) if len(wall.target.key) > 8 else ()
+    secrets = (UPSTREAM_KEY.encode(), *own_key, b"Traceback", b'File "')
+    return (*secrets, f"127.0.0.1:{upstream.port}".encode(), b"/internal", b"x-wall-vendor") if wall.is_own else secrets

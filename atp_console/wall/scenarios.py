@@ -6,14 +6,30 @@ log must show. A new fault is a new row.
 
 from __future__ import annotations
 
-from atp_console.wall.answers import Healthy, NoPrefill, Refusal
+from atp_console.wall.answers import GzipBomb, Healthy, NoPrefill, Refusal
 from atp_console.wall.contents import CONTENTS
 from atp_console.wall.floods import FLOODS, LEAVING
 from atp_console.wall.framing import FRAMING
 from atp_console.wall.pieces import BEFORE, GOOD, once
 from atp_console.wall.refusals import REFUSALS
 from atp_console.wall.scenario import EVERY, STREAMS, Case, Must, Scenario, Series
-from atp_console.wall.steps import Close, Done, End, Hang, Head, Heard, Lifecycle, Malformed, Reset, Stop, Tokens, Wait
+from atp_console.wall.steps import (
+    Close,
+    Done,
+    End,
+    EndlessTokens,
+    Flood,
+    Hang,
+    Head,
+    Heard,
+    Lifecycle,
+    Malformed,
+    NeverRead,
+    Reset,
+    Stop,
+    Tokens,
+    Wait,
+)
 from atp_console.wall.upstream import Scene
 
 _CUT = once(Head(), Lifecycle(), Tokens(40), Heard(), Close())
@@ -177,11 +193,15 @@ CORE: tuple[Scenario, ...] = (
     ),
 )
 
+FLOODING = (Flood, EndlessTokens, GzipBomb, NeverRead)
 SCENARIOS = (*CORE, *REFUSALS, *FRAMING, *CONTENTS, *FLOODS, *LEAVING)
 
 
 def cases(*, is_core_only: bool = False, names: tuple[str, ...] = (), variants: tuple[str, ...] = ()) -> list[Case]:
-    """Every scenario in each of its variants, the longest first. Raises ValueError on an unknown name."""
+    """The scenarios in each of their variants, the longest first, floods at the end.
+
+    Raises ValueError on an unknown name.
+    """
     known = {scenario.name for scenario in SCENARIOS}
     unknown = [name for name in names if name not in known]
     if unknown:
@@ -194,7 +214,12 @@ def cases(*, is_core_only: bool = False, names: tuple[str, ...] = (), variants: 
         and (not names or scenario.name in names)
         and (not variants or variant.name in variants)
     ]
-    return sorted(found, key=lambda case: -_expected_s(case.scenario))
+    return sorted(found, key=lambda case: (_is_flood(case.scenario), -_expected_s(case.scenario)))
+
+
+def _is_flood(scenario: Scenario) -> bool:
+    """It may take a gateway down with everything else in it: run last."""
+    return any(isinstance(step, FLOODING) for script in scenario.primary.scripts for step in script)
 
 
 def _expected_s(scenario: Scenario) -> float:

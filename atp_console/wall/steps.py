@@ -40,7 +40,7 @@ class Head:
             f"HTTP/1.1 {self.status} Said",
             f"content-type: {self.kind or usual}",
             frames[self.framing],
-            f"x-wall-vendor: {turn.canary}",
+            "x-wall-vendor: inside",
             *self.headers,
         ]
         await turn.send(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))

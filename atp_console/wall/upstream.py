@@ -120,7 +120,7 @@ class WallUpstream:
             connection=wire.number,
             arrived_at=time.monotonic(),
             model=str(body.get("model", "")),
-            is_stream=bool(body.get("stream", True)),
+            is_stream=bool(body.get("stream", False)),
             last_role=str(messages[-1].get("role", "")) if isinstance(messages, list) and messages else "",
             wire=wire,
             first_byte=wire.sent_bytes,

@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from atp_console.wall.scenarios import CORE, SCENARIOS
+from atp_console.wall.own_engine import config_text
+from atp_console.wall.scenarios import CORE, SCENARIOS, cases
+from atp_console.wall.upstream import UPSTREAM_KEY, listen
+from tests.support.process import Home, serving
 
 CORE_NAMES = (
     "rate-limit-then-healthy", "rate-limit-forever", "server-error-once", "unavailable-forever", "reset-before-headers",
@@ -57,6 +61,42 @@ def test_this_product_passes_the_whole_wall_in_full_time() -> None:
     code, report, _ = wall("--full-time", within_s=300.0)
     assert complaints(report) == []
     assert (code, report["core"], report["factor"]) == (0, {"passed": 16, "of": 16}, 1)
+
+
+def test_another_gateway_is_judged_at_its_address(tmp_path: Path) -> None:
+    """Ours, configured by hand as another one would be."""
+    names = ("unavailable-forever", "cut-after-40", "content-filter")
+    chosen = cases(names=names, variants=("chat", "messages"))
+    with listen("127.0.0.1", 0) as reserved:
+        address = f"127.0.0.1:{reserved.getsockname()[1]}"
+    home = Home(tmp_path)
+    key_file = home.write_config(config_text(chosen, address, "127.0.0.1:9", 10.0)).parent / "wall.key"
+    key_file.touch(mode=0o600)
+    key_file.write_text(UPSTREAM_KEY)
+    with serving(home) as engine:
+        only = [part for name in names for part in ("--only", name)]
+        where = ["--target", engine.url, "--key-file", str(engine.data_dir / "client.key"), "--listen", address]
+        code, report, _ = wall(
+            *only, *where, "--factor", "10", "--variant", "chat", "--variant", "messages", within_s=30.0
+        )
+        assert complaints(report) == []
+        assert (code, report["core"], report["target"]) == (0, {"passed": 3, "of": 3}, engine.url)
+
+
+def test_a_gateway_that_does_not_answer_fails_the_wall() -> None:
+    code, report, _ = wall(
+        "--only", "content-filter", "--target", "http://127.0.0.1:9", "--listen", "127.0.0.1:0", within_s=30
+    )
+    assert code == 1
+    assert any("unreachable" in complaint for complaint in complaints(report))
+
+
+def test_what_to_configure_is_listed_for_every_deployment() -> None:
+    command = [sys.executable, "-m", "atp_console", "wall", "--configuration", "--only", "context-exceeded"]
+    ran = subprocess.run(command, capture_output=True, timeout=20, check=True)  # noqa: S603 - our own command
+    said = ran.stdout.decode()
+    for role in ("primary", "same", "fallback"):
+        assert f"http://127.0.0.1:7477/context-exceeded.chat/{role}/v1  model context-exceeded.chat.{role}" in said
 
 
 def test_an_unknown_scenario_is_refused_in_one_line() -> None:
