@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, tzinfo
 from enum import StrEnum
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 from urllib.parse import urlsplit
 
 from rich.segment import Segments
@@ -42,12 +42,15 @@ from atp_console.theme import DEFAULT_THEME, OWN_THEMES, THEMES, palette_of
 from atp_console.widgets.pane import Pane
 from atp_engine.client.endpoint import Endpoint
 from atp_engine.client.engine_client import connect
-from atp_engine.client.follow import follow
+from atp_engine.client.follow import Batch, follow
+from atp_engine.core.events import Notice
+from atp_engine.core.text import safe_text
 
 TICK_S = 0.1
 _SLOW_TICKS = 5
 _SIDE_TICK = 2
 _BUSY_ARRIVALS = 8
+_TOLD_AT_ONCE = 3
 _GC_THRESHOLDS = (1_000, 2, 1_000)
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -140,6 +143,15 @@ class ConsoleApp(App[ExitChoice], inherit_bindings=False):
     async def _listen(self) -> None:
         async for update in follow(self.source):
             self.desk.state.apply(update, self.desk.now())
+            if isinstance(update, tuple):
+                self._tell_notices(update)
+
+    def _tell_notices(self, batch: Batch) -> None:
+        """Warnings and errors appear in the corner, a few at a time; the engine pane keeps them all."""
+        for event in batch:
+            if isinstance(event, Notice) and event.severity != "info" and len(self._notifications) < _TOLD_AT_ONCE:
+                level: Literal["warning", "error"] = "error" if event.severity == "error" else "warning"
+                self.notify(safe_text(event.text, limit=200), severity=level, timeout=6, markup=False)
 
     def _tick(self) -> None:
         """Finds what is due: the list at most ten times a second (five when it is busy), the rest twice."""

@@ -136,7 +136,7 @@ class LiveScreen(FilteredRequests):
         state = self.desk.state
         self.sessions.set_rows(state.latest_sessions(self.desk.now(), 0))
         self.deployments.set_rows(list(state.deployments.values()))
-        self.engine_pane.engine = state.engine
+        self.engine_pane.engine, self.engine_pane.notices = state.engine, state.notices
         self.engine_pane.repaint()
 
     def paint_preview(self) -> None:

@@ -5,11 +5,14 @@ They are given views by the Live screen and paint them; nothing is asked for fro
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from atp_console import format as fmt
 from atp_console.look import Look
 from atp_console.paint import Line, cells, clipped, fit, wrapped
 from atp_console.widgets.columns import name, route_line, served_name
 from atp_console.widgets.pane import Pane
+from atp_engine.core.events import Notice
 from atp_engine.core.text import safe_text
 from atp_engine.core.types import CandidateVerdict, RequestState
 from atp_engine.core.views import EngineView, RequestDetail, RequestView, Tail
@@ -149,6 +152,8 @@ class EnginePane(Pane):
     def __init__(self, look: Look, *, id: str | None = None) -> None:
         super().__init__(look, id=id)
         self.engine: EngineView | None = None
+        self.notices: Sequence[Notice] = ()
+        """Oldest first."""
 
     def heading(self) -> tuple[Line, Line]:
         """Name and version."""
@@ -182,7 +187,16 @@ class EnginePane(Pane):
         if lost:
             words = ", ".join(f"{fmt.grouped(amount)} {name(key)}" for key, amount in lost.items())
             rows.append([("dropped", "muted"), (words, "warn")])
-        return [[(f"{row[0][0]:<9}", "muted"), *row[1:]] for row in rows]
+        lines: list[Line] = [[(f"{row[0][0]:<9}", "muted"), *row[1:]] for row in rows]
+        latest = list(self.notices)[-max(0, height - len(lines)) :] if height > len(lines) else []
+        return [*lines, *(self._notice(one) for one in reversed(latest))]
+
+    def _notice(self, one: Notice) -> Line:
+        glyphs = self.look.glyphs
+        marks = {"error": (glyphs.bad, "bad"), "warn": (glyphs.half, "warn")}
+        mark, role = marks.get(one.severity, (glyphs.full_dot, "muted"))
+        said = safe_text(one.text, limit=_REASON_CAP)
+        return [(f"{fmt.clock(one.at, self.look.zone)} ", "muted"), (f"{mark} ", role), (said, "text")]
 
 
 def _unpriced(one: EngineView) -> Line:

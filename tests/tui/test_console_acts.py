@@ -378,11 +378,14 @@ async def test_sessions_that_end_and_notices_do_no_harm() -> None:
         source.send(
             lambda seq: SessionEnded(seq, "aider-2"),
             lambda seq: SessionEnded(seq, "never-seen"),
-            lambda seq: Notice(seq, NOW, "warn", "circuit_open", "gpt-5 opened"),
+            lambda seq: Notice(seq, NOW, "warn", "circuit_open", "gpt-5 \x1b[31mopened"),
         )
         await console.until(lambda: len(console.app.desk.state.notices) == 1)
         await console.settle()
         assert "aider-2" not in console.app.desk.state.sessions
+        assert console.told() == ["gpt-5 opened"]
+        last = console.live.engine_pane.lines(40, 12)[-1]
+        assert "".join(text for text, _ in last) == "08:53:20 ▲ gpt-5 opened"
 
 
 async def test_hostile_text_is_only_text() -> None:
