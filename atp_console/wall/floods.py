@@ -26,6 +26,15 @@ FLOODS: tuple[Scenario, ...] = (
         longest_s=25.0,
     ),
     Scenario(
+        "flood-of-comments",
+        "comments as fast as they are taken, no content and no fallback",
+        once(Head(), Flood(b": still here\n\n" * 1000)),
+        None,
+        Must(see=("error",), by=(), statuses=(502,), primary=(1, 2), fallback=(0, 0), most_sent_bytes=32 * MB),
+        PAIR,
+        longest_s=10.0,
+    ),
+    Scenario(
         "endless-head",
         "headers without an end",
         once(Raw(b"HTTP/1.1 200 OK\r\n"), Flood(b"x-a: " + b"b" * 1000 + b"\r\n", is_framed=False)),

@@ -37,6 +37,8 @@ from atp_engine.services.runtime import Runtime
 
 MAX_REPLY_BYTES = 32 * 1024 * 1024
 _MAX_ERROR_BYTES = 256 * 1024
+_MAX_HELD_BYTES = 1024 * 1024
+"""Lifecycle events and comments that are held back until the first content."""
 _ERROR_BODY_S = 2.0
 _REASONING_TTFT_S = 120.0
 _DRAIN_S = 1.0
@@ -143,7 +145,7 @@ class Attempt:
         self._first_at = total_at
         self._first_limit = "total"
         if timeouts.is_ttft_set or (has_other and job.facts.is_stream):
-            ttft_s = _ttft_s(timeouts, job.facts, has_other, p95_ttft_s)
+            ttft_s = first_content_limit_s(timeouts, job.facts, has_other, p95_ttft_s)
             if ttft_s and started + ttft_s < total_at:
                 self._first_at = started + ttft_s
                 self._first_limit = "ttft"
@@ -237,6 +239,8 @@ class Attempt:
                 raise tap.error
             if tap.has_content or tap.is_complete:
                 break
+            if len(held) > _MAX_HELD_BYTES:
+                raise BadUpstreamReply("the upstream sends events without an end and no content")
         self._commit(live, tap)
         if tap.is_complete:
             return self._complete(live, tap, held)
@@ -379,7 +383,7 @@ class Attempt:
         )
 
 
-def _ttft_s(timeouts: Timeouts, facts: RequestFacts, has_other: bool, p95_ttft_s: float) -> float:
+def first_content_limit_s(timeouts: Timeouts, facts: RequestFacts, has_other: bool, p95_ttft_s: float) -> float:
     """Seconds to the first content, 0 is off.
 
     A limit somebody set binds always. The general one rescues streams while another deployment is
