@@ -227,7 +227,7 @@ def _open(endpoint: Endpoint, arguments: argparse.Namespace, *, is_readonly: boo
     )
     if choice is ExitChoice.STOP:
         _stop_engine(arguments)
-    return 0
+    return 1 if choice is ExitChoice.CRASHED else 0
 
 
 def _stop_engine(arguments: argparse.Namespace) -> None:
