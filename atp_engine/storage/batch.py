@@ -15,9 +15,10 @@ import msgspec
 
 from atp_engine.storage.tables import Row, Table
 
-_EXACT = 64
-"""Up to this many rows have a statement of exactly their size; more are cut into pieces of 256 and 64."""
-_PIECES = (256, _EXACT)
+_EXACT = 16
+"""Up to this many rows have a statement of exactly their size; more are cut into the pieces first. A
+prepared statement weighs 2 KB for each of its rows: one for every size up to 64 would make 4 MB a table."""
+_PIECES = (256, 64, 32, _EXACT)
 _LARGEST = 2**63 - 1
 
 _OUTAGE = frozenset(

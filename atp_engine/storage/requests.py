@@ -120,7 +120,8 @@ class RequestRepository:
         on_commit = None
         if kind_id is None:
             kind_id, first = _kind_rows(kind, decision)
-            on_commit = partial(self._learn, kind, kind_id)
+            if view.served:  # else its model's name may be anything, and never come again
+                on_commit = partial(self._learn, kind, kind_id)
         row = (
             number,
             view.id,
