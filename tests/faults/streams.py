@@ -242,12 +242,14 @@ def _through(engine: OwnEngine, upstream_port: int, options: argparse.Namespace)
     during = engine.memory_kib() or 0
     result = result_of(running, limit_s)
     ticks = Path(f"/proc/{engine.pid}/stat").read_text().split()[13:15]
+    waited_ns = int(Path(f"/proc/{engine.pid}/schedstat").read_text().split()[1])
     return {
         **result,
         "rss_before_kib": before,
         "rss_during_kib": during,
         "kib_per_stream": round((during - before) / options.streams, 1),
         "engine_cpu_s": sum(map(int, ticks)) / 100,
+        "engine_waited_for_a_cpu_s": round(waited_ns / 1e9, 2),
         "still_held": engine.leaks(),
     }
 

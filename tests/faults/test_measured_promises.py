@@ -21,7 +21,11 @@ def measured(name: str, *arguments: str) -> dict[str, Any]:
 
 
 def test_five_hundred_paced_streams_see_no_stall_of_ours_and_cost_little_memory() -> None:
+    """A run in which the engine did not get its share of the machine says nothing, and is made again."""
     report = measured("streams")
+    for _ in range(2):
+        if report["stalls_added_by_us"] and report["engine_waited_for_a_cpu_s"] > 0.2 * report["seconds"]:
+            report = measured("streams")
     assert report["whole"] == 500
     assert report["stalls_added_by_us"] == 0
     assert report["kib_per_stream"] < 64
