@@ -328,6 +328,8 @@ class Connection(asyncio.Protocol):
         self._fail_lost(exc)
         self._pool.lost(self)
         self._transport = None
+        # The parser holds this connection's methods: without the cycle both are freed now.
+        del self._parser, self._feed, self._get_status, self._should_keep_alive
 
     # What the parser calls.
 

@@ -18,7 +18,9 @@ import pytest
 import pytest_asyncio
 
 from atp_engine.api.exchange import Exchange
+from atp_engine.api.server import EngineProtocol
 from atp_engine.core.errors import ATPError
+from atp_engine.providers.connection import Connection
 from atp_engine.services.attempt import Attempt, RawCall
 from atp_engine.services.live import LiveRequest
 from tests.support.running import Running, running, upstream_config
@@ -29,7 +31,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 CHAT = "/v1/chat/completions"
 MESSAGES = "/v1/messages"
-OURS = (ATPError, Attempt, Exchange, LiveRequest, RawCall)
+OURS = (ATPError, Attempt, Connection, EngineProtocol, Exchange, LiveRequest, RawCall)
 CALLS = 5
 
 
