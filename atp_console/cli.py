@@ -376,7 +376,12 @@ def _wall(arguments: argparse.Namespace) -> int:
     factor = arguments.factor or (1.0 if arguments.full_time or arguments.target else SHORT_FACTOR)
     if not 0.1 <= factor <= 100:
         raise _Refused("--factor is a number from 0.1 to 100")
-    key = arguments.key_file.read_text().strip() if arguments.key_file is not None else arguments.key
+    key = arguments.key
+    if arguments.key_file is not None:
+        try:
+            key = arguments.key_file.read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise _Refused(f"cannot read the key file {arguments.key_file}: {error}") from None
     options = Options(
         factor,
         tuple(arguments.only),

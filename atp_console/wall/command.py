@@ -16,7 +16,7 @@ from pathlib import Path
 from atp_console.wall.caller import Target
 from atp_console.wall.own_engine import OwnEngine, own_engine
 from atp_console.wall.report import Report
-from atp_console.wall.runner import Result, Wall, run_wall
+from atp_console.wall.runner import Result, Wall, model_name, run_wall
 from atp_console.wall.scenario import Case
 from atp_console.wall.scenarios import SCENARIOS, cases
 from atp_console.wall.upstream import UPSTREAM_KEY, listen
@@ -51,13 +51,19 @@ class Options:
     """`HOST:PORT` of the upstream; any free port of loopback when empty and no target is named."""
 
     def cases(self) -> list[Case]:
-        """The chosen cases. Raises WallError when nothing is chosen or a name is unknown."""
+        """The chosen cases. Raises WallError when nothing is chosen, a name or a placeholder is unknown."""
         try:
             found = cases(is_core_only=self.is_core_only, names=self.names, variants=self.variants)
         except ValueError as error:
             raise WallError(str(error)) from None
         if not found:
             raise WallError("no scenario is left by these choices")
+        try:
+            model_name(self.model_template, found[0])
+        except (KeyError, IndexError, ValueError, AttributeError):
+            raise WallError(
+                f"{self.model_template!r} may hold {{case}}, {{scenario}} and {{variant}} and no other braces"
+            ) from None
         return found
 
     def address(self) -> tuple[str, int]:
@@ -118,8 +124,7 @@ def configuration(options: Options) -> str:
     ]
     for case in options.cases():
         dialect = {"chat": "OpenAI chat", "messages": "Anthropic messages"}[case.variant.upstream]
-        model = Wall((), Target(host, port, "/v1", ""), model_template=options.model_template).model(case)
-        lines.append(f"{model}  ({dialect})")
+        lines.append(f"{model_name(options.model_template, case)}  ({dialect})")
         for role, _ in case.scenario.scenes():
             place = f"http://{host}:{port}/{case.id}/{role}/v1"
             if role == "primary" and case.scenario.is_primary_closed:

@@ -38,7 +38,7 @@ class Report:
     def text(self, *, is_verbose: bool = False) -> str:
         """The table: a line per scenario, and one per variant that failed (or all)."""
         rows = self._rows()
-        width = max((len(row[0].case.scenario.name) for row in rows), default=10)
+        width = max(16, *(len(row[0].case.scenario.name) for row in rows))
         lines = [f"The fault wall against {self.target}, {self._pace()}", ""]
         for heading, is_core in (("core scenarios", True), ("extra scenarios", False)):
             chosen = [row for row in rows if row[0].case.scenario.is_core is is_core]

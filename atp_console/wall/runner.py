@@ -38,9 +38,10 @@ class Wall:
     at_once: int = 48
     """Most cases that run side by side."""
 
-    def model(self, case: Case) -> str:
-        """The model's name of a case."""
-        return self.model_template.format(case=case.id, scenario=case.scenario.name, variant=case.variant.name)
+
+def model_name(template: str, case: Case) -> str:
+    """The model that is asked for. Raises KeyError, IndexError or ValueError on a template that is none."""
+    return template.format(case=case.id, scenario=case.scenario.name, variant=case.variant.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,7 @@ def _ask(case: Case, wall: Wall, log: CaseLog) -> Ask:
     return Ask(
         dialect=variant.caller,
         is_stream=variant.is_stream,
-        model=wall.model(case),
+        model=model_name(wall.model_template, case),
         limit_s=scenario.longest_s / wall.factor + _HANG_SLACK_S,
         prompt_bytes=scenario.prompt_bytes,
         leave_after_s=scenario.leave_after_s,

@@ -99,8 +99,21 @@ def test_what_to_configure_is_listed_for_every_deployment() -> None:
         assert f"http://127.0.0.1:7477/context-exceeded.chat/{role}/v1  model context-exceeded.chat.{role}" in said
 
 
-def test_an_unknown_scenario_is_refused_in_one_line() -> None:
-    command = [sys.executable, "-m", "atp_console", "wall", "--only", "nonsense"]
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--only", "nonsense"], "no scenario is called nonsense; --list names them"),
+        (["--variant", "nonsense"], "no scenario is left by these choices"),
+        (["--factor", "0.001"], "--factor is a number from 0.1 to 100"),
+        (["--target", "gopher://here"], "'gopher://here' is not an address such as http://127.0.0.1:4000/v1"),
+        (["--listen", "nowhere"], "'nowhere' is not an address such as 127.0.0.1:7477"),
+        (["--model-template", "{nope}"], "'{nope}' may hold {case}, {scenario} and {variant} and no other braces"),
+        (["--key-file", "/nonexistent/key"], "cannot read the key file /nonexistent/key"),
+    ],
+)
+def test_a_wrong_call_is_refused_in_one_line(arguments: list[str], said: str) -> None:
+    command = [sys.executable, "-m", "atp_console", "wall", *arguments]
     ran = subprocess.run(command, capture_output=True, timeout=20, check=False)  # noqa: S603 - our own command
-    assert ran.returncode == 1
-    assert ran.stderr.decode() == "atp-console: no scenario is called nonsense; --list names them\n"
+    assert (ran.returncode, ran.stdout) == (1, b"")
+    (line,) = ran.stderr.decode().splitlines()
+    assert line.startswith(f"atp-console: {said}")
