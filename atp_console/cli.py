@@ -35,7 +35,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         print(error.public_message, file=sys.stderr)
         return 2
-    except (ATPError, EngineError, _Refused) as error:
+    except _Refused as error:
+        print(error if error.code == 2 else f"atp-console: {error}", file=sys.stderr)
+        return error.code
+    except (ATPError, EngineError) as error:
         print(f"atp-console: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -43,7 +46,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 class _Refused(Exception):
-    """The command cannot be done; the message says why and what to do."""
+    """The command cannot be done; the message says why and what to do. Code 2: as a config's problems do."""
+
+    def __init__(self, message: str, code: int = 1) -> None:
+        super().__init__(message)
+        self.code = 2 if code == 2 else 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -205,7 +212,7 @@ def _console(arguments: argparse.Namespace) -> int:
     try:
         endpoint = found[0] if found else start(paths.data_dir, _serve_arguments(arguments))
     except CannotStart as error:
-        raise _Refused(str(error)) from None
+        raise _Refused(str(error), error.code) from None
     return _open(endpoint, arguments, is_readonly=arguments.readonly, owns_engine=found is None)
 
 
@@ -284,7 +291,7 @@ def _demo(arguments: argparse.Namespace) -> int:
     try:
         endpoint = found[0] if found else start(paths.data_dir, _serve_arguments(arguments))
     except CannotStart as error:
-        raise _Refused(str(error)) from None
+        raise _Refused(str(error), error.code) from None
     traffic = [sys.executable, "-m", "atp_console", "traffic", "--data-dir", str(paths.data_dir)]
     with subprocess.Popen(  # noqa: S603 - our own program
         traffic, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

@@ -20,11 +20,16 @@ from atp_engine.client.errors import EngineError
 from atp_engine.core.views import EngineView
 
 START_LIMIT_S = 20.0
+_PREFIX = "atp-console: "
 _T = TypeVar("_T")
 
 
 class CannotStart(Exception):
-    """The engine's process ended before it answered; the message is what it said."""
+    """The engine's process ended before it answered; the message is what it said, `code` how it ended."""
+
+    def __init__(self, message: str, code: int = 1) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 def ask(endpoint: Endpoint, question: Callable[[EngineClient], Awaitable[_T]]) -> _T:
@@ -57,8 +62,12 @@ def start(data_dir: Path, arguments: list[str]) -> Endpoint:
 
     Raises CannotStart with the engine's own words when it ends or stays silent for 20 s.
     """
-    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     said = data_dir / "start.log"
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        said.touch(0o600)
+    except OSError as error:
+        raise CannotStart(f"{data_dir} cannot be made or used ({error.strerror})") from None
     with said.open("wb") as output:
         said.chmod(0o600)
         process = subprocess.Popen(  # noqa: S603 - our own program
@@ -76,7 +85,8 @@ def start(data_dir: Path, arguments: list[str]) -> Endpoint:
             if found is not None:
                 return found[0]
         if process.poll() is not None:
-            raise CannotStart(said.read_text(errors="replace").strip() or "the engine ended without a word")
+            words = said.read_text(errors="replace").strip().removeprefix(_PREFIX)
+            raise CannotStart(words or "the engine ended without a word", process.returncode)
         time.sleep(0.01)
     process.terminate()
     raise CannotStart(f"the engine did not answer within {START_LIMIT_S:g} s; see {said}")

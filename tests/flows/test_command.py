@@ -129,6 +129,24 @@ def test_a_broken_config_ends_the_start_with_its_problems_and_makes_nothing(empt
     assert not empty.data_dir.exists()
 
 
+def test_the_bare_command_passes_on_why_its_engine_did_not_start(empty: Home) -> None:
+    path = empty.write_config(BAD)
+    broken = run(empty)
+    assert broken.code == 2
+    assert broken.err.startswith(f"{path}:3:"), broken.err
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        taken = run(empty, "demo", "--port", str(holder.getsockname()[1]))
+    assert taken.code == 1
+    assert is_plain(taken)
+    assert taken.err.count("atp-console: ") == 1
+    assert "is in use" in taken.err
+    nowhere = run(empty, "--data-dir", str(path / "below-a-file"))
+    assert nowhere.code == 1
+    assert is_plain(nowhere), nowhere.said
+
+
 # With an engine.
 
 
