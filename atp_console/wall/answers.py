@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import struct
 import time
 import zlib
 from dataclasses import dataclass, replace
@@ -92,7 +92,7 @@ class GzipBomb:
 
     async def play(self, turn: Turn) -> None:
         """Sends about 64 KiB."""
-        packed = await asyncio.to_thread(_bomb)
+        packed = _bomb()
         await Head(framing="length", length=len(packed), headers=("content-encoding: gzip",)).play(turn)
         await turn.send(packed)
 
@@ -135,6 +135,12 @@ class OddEvents:
 
 
 def _bomb() -> bytes:
-    packer = zlib.compressobj(6, zlib.DEFLATED, 31)
+    """A valid gzip file of spaces, made of one packed block again and again."""
     blank = b" " * (1 << 20)
-    return b"".join([*(packer.compress(blank) for _ in range(_INFLATED_MB)), packer.flush()])
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    block = packer.compress(blank) + packer.flush(zlib.Z_FULL_FLUSH)
+    checksum = 0
+    for _ in range(_INFLATED_MB):
+        checksum = zlib.crc32(blank, checksum)
+    head = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
+    return head + block * _INFLATED_MB + b"\x03\x00" + struct.pack("<II", checksum, _INFLATED_MB << 20)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from atp_console.wall.caller import Target
+from atp_console.wall.judge import SLACK_S
 from atp_console.wall.own_engine import OwnEngine, own_engine
 from atp_console.wall.report import Report
 from atp_console.wall.runner import Result, Wall, model_name, run_wall
@@ -25,6 +26,8 @@ SHORT_FACTOR = 10.0
 """The shortened wall's factor."""
 DEFAULT_LISTEN = "127.0.0.1:7477"
 """Where the upstream listens for a foreign gateway, so that it can be configured before."""
+SHORT_SLACK_S = 2.0
+"""How late a shortened limit may fire: a second of a busy machine is much of it."""
 _LEAK_PATIENCE_S = 2.0
 
 
@@ -79,6 +82,7 @@ def run(options: Options, on_result: Callable[[Result], None] = lambda _: None) 
     """Runs the wall. Raises WallError, or CannotStart with the engine's own words."""
     chosen = options.cases()
     host, port = options.address()
+    slack_s = SLACK_S if options.factor == 1.0 else SHORT_SLACK_S
     try:
         listener = listen(host, port)
     except OSError as error:
@@ -89,7 +93,14 @@ def run(options: Options, on_result: Callable[[Result], None] = lambda _: None) 
                 target = Target.parse(options.target, options.key)
             except ValueError as error:
                 raise WallError(str(error)) from None
-            wall = Wall(chosen, target, options.factor, options.model_template, at_once=options.at_once or 4)
+            wall = Wall(
+                chosen,
+                target,
+                options.factor,
+                options.model_template,
+                slack_s=slack_s,
+                at_once=options.at_once or 4,
+            )
             started = time.monotonic()
             results = asyncio.run(run_wall(wall, listener, on_result))
             return Report(options.target, options.factor, time.monotonic() - started, results)
@@ -98,7 +109,9 @@ def run(options: Options, on_result: Callable[[Result], None] = lambda _: None) 
             tempfile.TemporaryDirectory(prefix="atp-wall-") as folder,
             own_engine(Path(folder), chosen, f"{host}:{port}", options.factor) as engine,
         ):
-            wall = Wall(chosen, engine.target, options.factor, is_own=True, at_once=options.at_once or 48)
+            wall = Wall(
+                chosen, engine.target, options.factor, is_own=True, slack_s=slack_s, at_once=options.at_once or 48
+            )
             started = time.monotonic()
             results = asyncio.run(run_wall(wall, listener, on_result))
             took_s = time.monotonic() - started

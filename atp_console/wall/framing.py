@@ -123,7 +123,7 @@ FRAMING: tuple[Scenario, ...] = (
         BOTH,
         series=Series(count=2, every_s=1.0),
     ),
-    Scenario("one-byte", "one byte at a time", once(Drip((Healthy(),))), GOOD, KEPT, BOTH, longest_s=20.0),
+    Scenario("one-byte", "one byte at a time", once(Drip((Healthy(2),))), GOOD, KEPT, BOTH, longest_s=20.0),
     Scenario(
         "done-then-more",
         "more events after the terminal one: not passed on",

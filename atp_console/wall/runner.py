@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from atp_console.wall.caller import Ask, Target, call
 from atp_console.wall.judge import SLACK_S, Evidence, judge, speaker_of
 from atp_console.wall.scenario import Case
+from atp_console.wall.scenarios import is_flood
 from atp_console.wall.seen import Seen
 from atp_console.wall.turn import CaseLog
 from atp_console.wall.upstream import UPSTREAM_KEY, Scene, WallUpstream
@@ -67,19 +68,34 @@ def scenes(cases: Sequence[Case]) -> dict[tuple[str, str], Scene]:
 async def run_wall(
     wall: Wall, listener: socket.socket, on_result: Callable[[Result], None] = lambda _: None
 ) -> list[Result]:
-    """Runs every case and returns the results in the order of the cases; `listener` is the upstream's."""
-    places = asyncio.Semaphore(wall.at_once)
+    """Runs every case and returns the results in the order of the cases; `listener` is the upstream's.
+
+    Floods have fewer places, for they take the processor from all others. They may take another gateway
+    down for good, so there they wait until everything else has been judged.
+    """
+    floods = [case for case in wall.cases if is_flood(case.scenario)]
+    others = [case for case in wall.cases if not is_flood(case.scenario)]
+    found: dict[str, Result] = {}
     async with WallUpstream(scenes(wall.cases), 1.0 / wall.factor, listener) as upstream:
 
-        async def one(case: Case) -> Result:
+        async def one(case: Case, places: asyncio.Semaphore) -> None:
             async with places:
-                result = await run_case(case, wall, upstream)
-            on_result(result)
-            return result
+                found[case.id] = await run_case(case, wall, upstream)
+            on_result(found[case.id])
 
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(case), name=f"wall-{case.id}") for case in wall.cases]
-        return [task.result() for task in tasks]
+        async def some(cases: Sequence[Case], at_once: int) -> None:
+            places = asyncio.Semaphore(at_once)
+            async with asyncio.TaskGroup() as group:
+                for case in cases:
+                    group.create_task(one(case, places), name=f"wall-{case.id}")
+
+        few = max(1, wall.at_once // 8)
+        if wall.is_own:
+            await asyncio.gather(some(others, wall.at_once), some(floods, few))
+        else:
+            await some(others, wall.at_once)
+            await some(floods, few)
+    return [found[case.id] for case in wall.cases]
 
 
 async def run_case(case: Case, wall: Wall, upstream: WallUpstream) -> Result:

@@ -214,10 +214,10 @@ def cases(*, is_core_only: bool = False, names: tuple[str, ...] = (), variants: 
         and (not names or scenario.name in names)
         and (not variants or variant.name in variants)
     ]
-    return sorted(found, key=lambda case: (_is_flood(case.scenario), -_expected_s(case.scenario)))
+    return sorted(found, key=lambda case: (is_flood(case.scenario), -_expected_s(case.scenario)))
 
 
-def _is_flood(scenario: Scenario) -> bool:
+def is_flood(scenario: Scenario) -> bool:
     """It may take a gateway down with everything else in it: run last."""
     return any(isinstance(step, FLOODING) for script in scenario.primary.scripts for step in script)
 

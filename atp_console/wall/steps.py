@@ -98,8 +98,9 @@ class Heard:
     A gateway that holds them back is waited for 2 s."""
 
     async def play(self, turn: Turn) -> None:
-        """Waits."""
-        await turn.log.until(lambda log: turn.call.text in log.heard, _HEARD_S)
+        """Waits; no longer than the gateway stays."""
+        has_left = turn.wire.has_left
+        await turn.log.until(lambda log: turn.call.text in log.heard or has_left.is_set(), _HEARD_S)
 
 
 @dataclass(frozen=True, slots=True)

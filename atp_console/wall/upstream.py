@@ -127,6 +127,7 @@ class WallUpstream:
         )
         log.calls.append(call)
         log.changed.set()
+        wire.on_leave = log.changed.set
         voice = VOICES["messages" if path.endswith("/messages") else "chat"]
         turn = Turn(call, log, wire, voice, Speaker(role, call.number, call.model), self._pace, self._canary)
         try:

@@ -34,6 +34,8 @@ class Wire(asyncio.Protocol):
         self.is_over = False
         """Our side ended the connection."""
         self.has_left = asyncio.Event()
+        self.on_leave: Callable[[], None] = lambda: None
+        """Called when the other side leaves."""
         self._on_open = on_open
         self._received = bytearray()
         self._arrived = asyncio.Event()
@@ -174,3 +176,4 @@ class Wire(asyncio.Protocol):
         self.has_left.set()
         self._arrived.set()
         self._may_write.set()
+        self.on_leave()
