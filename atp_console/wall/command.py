@@ -17,7 +17,7 @@ from atp_console.wall.caller import Target
 from atp_console.wall.judge import SLACK_S
 from atp_console.wall.own_engine import OwnEngine, own_engine
 from atp_console.wall.report import Report
-from atp_console.wall.runner import Result, Wall, model_name, run_wall
+from atp_console.wall.runner import Result, Wall, model_name, run_measured
 from atp_console.wall.scenario import Case
 from atp_console.wall.scenarios import SCENARIOS, cases
 from atp_console.wall.upstream import UPSTREAM_KEY, listen
@@ -102,8 +102,8 @@ def run(options: Options, on_result: Callable[[Result], None] = lambda _: None) 
                 at_once=options.at_once or 4,
             )
             started = time.monotonic()
-            results = asyncio.run(run_wall(wall, listener, on_result))
-            return Report(options.target, options.factor, time.monotonic() - started, results)
+            results, lag_ms = asyncio.run(run_measured(wall, listener, on_result))
+            return Report(options.target, options.factor, time.monotonic() - started, results, lag_ms)
         port = listener.getsockname()[1]
         with (
             tempfile.TemporaryDirectory(prefix="atp-wall-") as folder,
@@ -113,9 +113,10 @@ def run(options: Options, on_result: Callable[[Result], None] = lambda _: None) 
                 chosen, engine.target, options.factor, is_own=True, slack_s=slack_s, at_once=options.at_once or 48
             )
             started = time.monotonic()
-            results = asyncio.run(run_wall(wall, listener, on_result))
+            results, lag_ms = asyncio.run(run_measured(wall, listener, on_result))
             took_s = time.monotonic() - started
-            return Report("its own engine", options.factor, took_s, results, _leaks(engine), engine.peak_mib())
+            held = _leaks(engine)
+            return Report("its own engine", options.factor, took_s, results, lag_ms, held, engine.peak_mib())
 
 
 def _leaks(engine: OwnEngine) -> list[str]:

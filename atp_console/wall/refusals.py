@@ -114,6 +114,7 @@ REFUSALS: tuple[Scenario, ...] = (
         GOOD,
         BEFORE,
         BOTH,
+        longest_s=20.0,
     ),
     Scenario(
         "half-open-burst",

@@ -12,6 +12,9 @@ from typing import Any
 
 from atp_console.wall.runner import Result
 
+BUSY_MS = 250.0
+"""A lag from which on a verdict about time says little."""
+
 
 @dataclass(frozen=True, slots=True)
 class Report:
@@ -21,6 +24,8 @@ class Report:
     factor: float
     took_s: float
     results: Sequence[Result]
+    lag_ms: float
+    """The longest time that the wall's own process was kept from running."""
     leaks: Sequence[str] = ()
     """What the engine still held afterwards."""
     peak_mib: float | None = None
@@ -56,6 +61,7 @@ class Report:
             "took_s": round(self.took_s, 2),
             "core": {"passed": core[0], "of": core[1]},
             "extra": {"passed": extra[0], "of": extra[1]},
+            "lag_ms": round(self.lag_ms, 1),
             "leaks": list(self.leaks),
             "engine_peak_mib": self.peak_mib,
             "scenarios": [_scenario(row) for row in self._rows()],
@@ -79,7 +85,12 @@ class Report:
         line = f"{', '.join(said)}; {passed} of {len(self.results)} runs passed in {self.took_s:.1f} s ({self._pace()})"
         if self.peak_mib is not None:
             line += f"; the engine's peak memory was {self.peak_mib:.0f} MiB"
-        return "\n".join([line, *(f"LEAK: {leak}" for leak in self.leaks)])
+        lines = [line]
+        if self.lag_ms > BUSY_MS:
+            lines.append(
+                f"this machine was busy (the wall stood still for {self.lag_ms:.0f} ms): limits may be its fault"
+            )
+        return "\n".join([*lines, *(f"LEAK: {leak}" for leak in self.leaks)])
 
 
 def _table(rows: list[list[Result]], width: int, *, is_verbose: bool) -> list[str]:

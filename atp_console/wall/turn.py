@@ -15,6 +15,9 @@ from typing import Protocol
 from atp_console.wall.voices import Speaker, Voice
 from atp_console.wall.wire import Wire
 
+_BYTES_A_TURN = 8
+"""Dripped bytes per turn of the loop; each is a segment of its own on the network all the same."""
+
 
 @dataclass(slots=True)
 class Call:
@@ -110,7 +113,8 @@ class Turn:
             return
         for place in range(len(data)):
             await self.wire.send(data[place : place + 1])
-            await asyncio.sleep(0)
+            if place % _BYTES_A_TURN == 0:
+                await asyncio.sleep(0)
 
     async def body(self, data: bytes) -> None:
         """Bytes of the body, in the framing that the head announced."""
