@@ -33,6 +33,8 @@ T = TypeVar("T")
 _READERS = 2
 _WRITE_WAIT_MS = 250
 _READ_WAIT_MS = 1_000
+_READ_CACHE_KB = 512
+"""Of each reader; the pages are in the system's cache anyhow, and a quarter of SQLite's own is enough."""
 _TICK_S = 0.5
 
 
@@ -214,6 +216,7 @@ def _connect_reader(path: Path) -> sqlite3.Connection:
     )
     try:
         configure(connection, _READ_WAIT_MS)
+        connection.execute(f"PRAGMA cache_size=-{_READ_CACHE_KB}")
     except BaseException:
         connection.close()
         raise
