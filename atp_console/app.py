@@ -172,10 +172,13 @@ class ConsoleApp(App[ExitChoice], inherit_bindings=False):
 
     def paint_now(self, due: frozenset[Due] = frozenset(Due)) -> None:
         """Paints the top screen; tests call it to skip the wait for a tick."""
+        stack = self.screen_stack
+        if not stack or not stack[-1].is_attached:
+            return  # the console is being left: a last tick finds nothing to paint on
         state = self.desk.state
         self._painted_requests, self._painted_link = state.requests_version, state.link_version
         self._painted_arrived = state.arrived
-        screen = self.screen
+        screen = stack[-1]
         if isinstance(screen, ConsoleScreen):
             screen.paint(due)
         if state.engine is not None and not self._is_frozen_heap and not self.is_headless:

@@ -16,14 +16,8 @@ import time
 from pathlib import Path
 
 GROUPS = {
-    "console": ["tests/tui/test_console_acts.py", "tests/tui/test_console_registry.py"],
-    "screens": [
-        "tests/tui/test_console_goldens.py",
-        "tests/tui/test_console_storm.py",
-        "tests/tui/test_console_terminal.py",
-    ],
-    "units": ["tests/unit", "tests/arch", "tests/wire"],
-    "processes": ["tests/flows", "tests/web", "tests/faults"],
+    "console": ["tests/tui"],
+    "the rest": ["tests/unit", "tests/arch", "tests/wire", "tests/flows", "tests/web", "tests/faults"],
 }
 ALONE = "tests/faults/test_wall.py"
 """Judges time limits of tens of milliseconds, so it runs when the others are done."""

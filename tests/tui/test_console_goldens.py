@@ -46,7 +46,8 @@ async def test_live(golden: Golden, size: tuple[int, int]) -> None:
 )
 async def test_after_keys(golden: Golden, size: tuple[int, int], name: str, keys: list[str]) -> None:
     async with driven(busy_source(), size=size) as console:
-        await console.press(*keys)
+        for key in keys:
+            await console.press(key)
         golden(console, name)
 
 

@@ -65,7 +65,7 @@ async def test_readiness_answers_in_time_when_all_is_stuck() -> None:
     loop = asyncio.get_running_loop()
     began = loop.time()
     answer = await ask(face.app, "GET", "/readyz")
-    assert loop.time() - began < 0.1
+    assert loop.time() - began < 0.4  # 80 ms of patience, and a busy machine
     assert answer.status == 503
     assert list(answer.json()["checks"]) == ["database", "config", "providers", "disk"]
 
