@@ -146,8 +146,10 @@ def _places(arguments: argparse.Namespace) -> tuple[Environment, Paths]:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
+    import gc
     import signal
 
+    gc.disable()  # a start makes next to no garbage; the engine collects once and turns it on
     from atp_engine.config.first_run import detect, write_if_missing
     from atp_engine.config.load import load
     from atp_engine.engine import Engine, run
@@ -242,13 +244,13 @@ def _stop_engine(arguments: argparse.Namespace) -> None:
     import os
     import signal
 
-    from atp_engine.client.endpoint import read_engine_record
+    from atp_console.launch import running
 
     _, paths = _places(arguments)
-    record = read_engine_record(paths.data_dir)
-    if record is not None:
+    found = running(paths.data_dir)  # a record alone may name a process that is somebody else's by now
+    if found is not None:
         with contextlib.suppress(ProcessLookupError):
-            os.kill(record.pid, signal.SIGTERM)
+            os.kill(found[1].pid, signal.SIGTERM)
 
 
 def _attach(arguments: argparse.Namespace) -> int:

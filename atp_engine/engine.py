@@ -225,6 +225,7 @@ class Engine:
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 100)
+        gc.enable()
         on_ready()
         _log.info("serving", extra={"url": self.url, "version": VERSION})
         try:
