@@ -102,12 +102,12 @@ def _add_wall(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     wall = _add(
         commands, "wall", _wall, "the fault wall: a misbehaving upstream against this router or any gateway", []
     )
-    wall.add_argument("--factor", type=float, default=None, help="divide every wait by this (default 10)")
+    wall.add_argument("--factor", type=float, default=None, help="divide every wait by this (default 8)")
     wall.add_argument("--full-time", action="store_true", help="the product's default timeouts as they are (90 s)")
     wall.add_argument("--core", action="store_true", help="the sixteen core scenarios only")
     wall.add_argument("--only", action="append", default=[], metavar="NAME", help="a scenario; may be repeated")
     wall.add_argument("--variant", action="append", default=[], metavar="NAME", help="a variant; may be repeated")
-    wall.add_argument("--at-once", type=int, default=0, metavar="N", help="most scenarios side by side (48; target: 4)")
+    wall.add_argument("--at-once", type=int, default=0, metavar="N", help="most scenarios side by side (24; target: 4)")
     wall.add_argument("--json", action="store_true", help="the report as JSON")
     wall.add_argument("--verbose", action="store_true", help="a line for every variant")
     wall.add_argument("--list", action="store_true", help="name the scenarios and end")

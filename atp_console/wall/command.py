@@ -22,7 +22,7 @@ from atp_console.wall.scenario import Case
 from atp_console.wall.scenarios import SCENARIOS, cases
 from atp_console.wall.upstream import UPSTREAM_KEY, listen
 
-SHORT_FACTOR = 10.0
+SHORT_FACTOR = 8.0
 """The shortened wall's factor."""
 DEFAULT_LISTEN = "127.0.0.1:7477"
 """Where the upstream listens for a foreign gateway, so that it can be configured before."""
@@ -48,7 +48,7 @@ class Options:
     key: str = ""
     model_template: str = "{case}"
     at_once: int = 0
-    """Most scenarios side by side; 0 is 48 for our own engine and 4 for another gateway, in which one
+    """Most scenarios side by side; 0 is 24 for our own engine and 4 for another gateway, in which one
     scenario's flood may starve the others."""
     listen: str = ""
     """`HOST:PORT` of the upstream; any free port of loopback when empty and no target is named."""
@@ -110,7 +110,7 @@ def run(options: Options, on_result: Callable[[Result], None] = lambda _: None) 
             own_engine(Path(folder), chosen, f"{host}:{port}", options.factor) as engine,
         ):
             wall = Wall(
-                chosen, engine.target, options.factor, is_own=True, slack_s=slack_s, at_once=options.at_once or 48
+                chosen, engine.target, options.factor, is_own=True, slack_s=slack_s, at_once=options.at_once or 24
             )
             started = time.monotonic()
             results, lag_ms = asyncio.run(run_measured(wall, listener, on_result))

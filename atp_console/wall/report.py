@@ -12,7 +12,7 @@ from typing import Any
 
 from atp_console.wall.runner import Result
 
-BUSY_MS = 250.0
+BUSY_MS = 150.0
 """A lag from which on a verdict about time says little."""
 
 

