@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     places.add_argument("--data-dir", type=Path, metavar="DIR", help="data directory (default: the XDG data directory)")
     server = argparse.ArgumentParser(add_help=False)
     server.add_argument("--host", help="address to listen on (default: the config's, 127.0.0.1)")
-    server.add_argument("--port", type=int, help="port to listen on (default: the config's, 7443)")
+    server.add_argument("--port", type=_port, help="port to listen on (default: the config's, 7443)")
     server.add_argument("--log-level", choices=["debug", "info", "warning", "error"], help="lowest level logged")
     look = argparse.ArgumentParser(add_help=False)
     look.add_argument("--readonly", action="store_true", help="look only: no act is possible")
@@ -96,6 +96,14 @@ def _parser() -> argparse.ArgumentParser:
     _add(commands, "schema", _schema, "JSON Schema of the config file, for editors", [])
     _add(commands, "version", _version, "the version", [])
     return parser
+
+
+def _port(text: str) -> int:
+    """A port from the command line; the system would take 70000 for 4464."""
+    number = int(text)
+    if not 0 <= number <= 65_535:
+        raise argparse.ArgumentTypeError(f"{text} is not a port: 0 to 65535")
+    return number
 
 
 def _add_wall(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -255,7 +263,7 @@ def _stop_engine(arguments: argparse.Namespace) -> None:
 
 def _attach(arguments: argparse.Namespace) -> int:
     from atp_console.launch import running
-    from atp_engine.client.endpoint import Endpoint
+    from atp_engine.client.endpoint import Endpoint, EndpointError
 
     environment, paths = _places(arguments)
     url = arguments.url or environment.url
@@ -270,6 +278,10 @@ def _attach(arguments: argparse.Namespace) -> int:
     except OSError as error:
         raise _Refused(f"cannot read the token file {token_file}: {error.strerror}; pass --token-file") from None
     endpoint = Endpoint(url=url, token=token)
+    try:
+        endpoint.origin()
+    except EndpointError as error:
+        raise _Refused(str(error), 2) from None
     return _open(endpoint, arguments, is_readonly=arguments.readonly or not arguments.rw, owns_engine=False)
 
 

@@ -90,11 +90,24 @@ def test_without_an_engine_one_line_says_how_to_start_one(empty: Home, command: 
 
 
 def test_an_unknown_option_and_an_unknown_command_are_calls_that_are_wrong(empty: Home) -> None:
-    for arguments in (["serve", "--prot", "1"], ["sevre"], ["serve", "--port", "many"], ["check", "a", "b"]):
+    for arguments in (
+        ["serve", "--prot", "1"],
+        ["sevre"],
+        ["serve", "--port", "many"],
+        ["serve", "--port", "70000"],
+        ["serve", "--port", "-1"],
+        ["check", "a", "b"],
+    ):
         ran = run(empty, *arguments)
         assert ran.code == 2, arguments
         assert "usage: atp-console" in ran.err
         assert "Traceback" not in ran.err
+    token = empty.path / "token"
+    token.write_text("atp_admin_x")
+    for url in ("ftp://box", "box:7443", "http://", "http://user:pass@box:7443"):
+        ran = run(empty, "attach", url, "--token-file", str(token))
+        assert ran.code == 2, url
+        assert is_plain(ran), ran.said
 
 
 def test_check_names_every_problem_with_its_place_and_a_hint(empty: Home) -> None:
