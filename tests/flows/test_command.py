@@ -45,7 +45,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
 @pytest.fixture(scope="module")
 def engine(home: Home) -> Iterator[Served]:
     """What a first `serve` on an empty home gives; only the port is not the default, which may be taken."""
-    with serving(home, "--port", "0") as served:
+    with serving(home, "--port", "0", is_cold=True) as served:
         yield served
 
 
@@ -70,8 +70,8 @@ def is_plain(ran: Ran) -> bool:
 
 
 def test_version_and_schema_need_nothing_on_disk(empty: Home) -> None:
-    assert re.fullmatch(r"atp-console \d+\.\d+\.\d+\S*\n", run(empty, "version").out)
-    schema = run(empty, "schema")
+    assert re.fullmatch(r"atp-console \d+\.\d+\.\d+\S*\n", run(empty, "version", is_cold=True).out)
+    schema = run(empty, "schema", is_cold=True)
     tree = json.loads(schema.out)
     assert schema.code == 0
     assert tree["$schema"].endswith("2020-12/schema")
@@ -225,7 +225,7 @@ def test_a_taken_port_names_its_holder_and_another_port_at_once(empty: Home) -> 
         holder.listen()
         port = holder.getsockname()[1]
         before = cpu_s()
-        ran = run(empty, "serve", "--port", str(port))
+        ran = run(empty, "serve", "--port", str(port), is_cold=True)
         assert cpu_s() - before < START_CPU_S
     assert ran.code == 1
     assert is_plain(ran)
@@ -244,7 +244,7 @@ def cpu_s() -> float:
 
 def test_a_start_and_a_stop_take_little_processor_time(empty: Home) -> None:
     before = cpu_s()
-    with serving(empty, "--port", "0") as engine:
+    with serving(empty, "--port", "0", is_cold=True) as engine:
         engine.send(signal.SIGTERM)
         assert engine.wait() == 0
     assert cpu_s() - before < START_CPU_S

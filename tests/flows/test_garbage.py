@@ -32,7 +32,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 CHAT = "/v1/chat/completions"
 MESSAGES = "/v1/messages"
 OURS = (ATPError, Attempt, Connection, EngineProtocol, Exchange, LiveRequest, RawCall)
-CALLS = 5
+CALLS = 3
 
 
 def event(text: str, finish: str | None = None) -> bytes:
@@ -91,7 +91,7 @@ KINDS = {
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def engine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[Running, Upstream]]:
     async with Upstream() as upstream:
-        config = upstream_config({"only": upstream.port}, extra="[limits]\nmax_attempts = 2\n")
+        config = upstream_config({"only": upstream.port}, extra="[limits]\nmax_attempts = 1\n")
         config = config.replace("port = 0\n", "port = 0\nmax_body_bytes = 1000000\n", 1)
         async with running(tmp_path_factory.mktemp("garbage"), config) as found:
             yield found, upstream

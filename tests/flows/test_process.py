@@ -246,9 +246,8 @@ async def killed_often(folder: Path, kills: int, seed: int) -> None:
             running = asyncio.create_task(load.run(8))
             wanted = len(answered) + dice.randint(40, 160)
             await until(lambda wanted=wanted: len(answered) >= wanted, 20)  # type: ignore[misc]
-            engine.process.kill()
+            await asyncio.to_thread(engine.kill)
             await asyncio.wait_for(running, 10)
-            await asyncio.to_thread(engine.wait)
             engine = await asyncio.to_thread(start, home)
             is_back_at = time.monotonic()
             while not isinstance((told := await asyncio.wait_for(seen.get(), 10))[1], Snapshot):

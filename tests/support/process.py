@@ -1,24 +1,28 @@
 """The `atp-console` command as a process of its own, in a home of its own: run to its end, or served and ended.
 
-with serving(home, toml) as engine:
+with serving(home, "--port", "0") as engine:
     answer = await engine.calls.post("/v1/chat/completions", {...})
 
-Nothing of the caller's environment reaches it but the path.
+Nothing of the caller's environment reaches it but the path. Commands are forked from one that has its
+imports done (`zygote`); `is_cold=True` starts an interpreter instead, as a person's shell does.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import os
+import queue
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tests.support.calls import Calls
 from tests.support.source_tree import ROOT
@@ -65,6 +69,116 @@ class Home:
         return self.config_file
 
 
+class Process(Protocol):
+    """What there is to know of and to do to a process; `subprocess.Popen` is one."""
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        ...
+
+    def poll(self) -> int | None:
+        """Its exit code, negative for the signal that killed it; None while it runs."""
+        ...
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Waits for the exit code. Raises subprocess.TimeoutExpired."""
+        ...
+
+    def send_signal(self, sig: int) -> None:
+        """Sends a signal, unless it has ended."""
+        ...
+
+
+class Forked:
+    """A command that the zygote forked."""
+
+    def __init__(self, pid: int, codes: dict[int, int], changed: threading.Condition) -> None:
+        self.pid = pid
+        self._codes = codes
+        self._changed = changed
+
+    def poll(self) -> int | None:
+        """Its exit code; None while it runs."""
+        return self._codes.get(self.pid)
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Waits for the exit code. Raises subprocess.TimeoutExpired."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: self.pid in self._codes, timeout):
+                raise subprocess.TimeoutExpired(f"process {self.pid}", timeout or 0.0)
+            return self._codes[self.pid]
+
+    def send_signal(self, sig: int) -> None:
+        """Sends a signal, unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, sig)
+
+
+class Zygote:
+    """The process that forks commands, and what it said of their ends."""
+
+    def __init__(self) -> None:
+        environment = {"PATH": os.defpath, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.zygote"],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        self._said: queue.Queue[dict[str, int]] = queue.Queue()
+        self._codes: dict[int, int] = {}
+        self._changed = threading.Condition()
+        threading.Thread(target=self._listen, daemon=True).start()
+        assert "ready" in self._said.get(timeout=DEADLINE_S)
+
+    def fork(self, home: Home, arguments: tuple[str, ...], out: Path, err: Path) -> Forked:
+        """Starts a command."""
+        job = {
+            "arguments": arguments,
+            "environment": home.environment,
+            "directory": str(home.path),
+            "out": str(out),
+            "err": str(err),
+        }
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(job).encode() + b"\n")
+        self._process.stdin.flush()
+        return Forked(self._said.get(timeout=DEADLINE_S)["pid"], self._codes, self._changed)
+
+    def _listen(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            words = json.loads(line)
+            if "ended" not in words:
+                self._said.put(words)
+                continue
+            with self._changed:
+                self._codes[words["ended"]] = words["code"]
+                self._changed.notify_all()
+
+
+@functools.cache
+def zygote() -> Zygote:
+    """The one of this run of tests; it ends with it, when its input closes."""
+    return Zygote()
+
+
+def _begin(home: Home, arguments: tuple[str, ...], out: Path, *, is_cold: bool) -> Process:
+    if not is_cold:
+        return zygote().fork(home, arguments, out, out.with_suffix(".err"))
+    with out.open("wb") as output, out.with_suffix(".err").open("wb") as errors:
+        return subprocess.Popen(  # noqa: S603 - our own program
+            [*COMMAND, *arguments],
+            env=home.environment,
+            cwd=home.path,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=errors,
+        )
+
+
 @dataclass(frozen=True)
 class Ran:
     """A command that has ended."""
@@ -72,7 +186,6 @@ class Ran:
     code: int
     out: str
     err: str
-    seconds: float
 
     @property
     def said(self) -> str:
@@ -80,25 +193,20 @@ class Ran:
         return self.out + self.err
 
 
-def run(home: Home, *arguments: str) -> Ran:
+def run(home: Home, *arguments: str, is_cold: bool = False) -> Ran:
     """Runs the command to its end."""
-    started = time.monotonic()
-    ended = subprocess.run(  # noqa: S603 - our own program
-        [*COMMAND, *arguments],
-        env=home.environment,
-        cwd=home.path,
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_S,
-        check=False,
-    )
-    return Ran(ended.returncode, ended.stdout, ended.stderr, time.monotonic() - started)
+    out = home.path / ".run.out"
+    code = _begin(home, arguments, out, is_cold=is_cold).wait(DEADLINE_S)
+    ran = Ran(code, out.read_text(), out.with_suffix(".err").read_text())
+    out.unlink()
+    out.with_suffix(".err").unlink()
+    return ran
 
 
 class Served:
     """A running `atp-console serve`."""
 
-    def __init__(self, home: Home, process: subprocess.Popen[bytes], output: Path, data_dir: Path) -> None:
+    def __init__(self, home: Home, process: Process, output: Path, data_dir: Path) -> None:
         self.home = home
         self.process = process
         self.data_dir = data_dir
@@ -131,12 +239,15 @@ class Served:
 
     def out(self) -> str:
         """Its standard output so far."""
-        return self._output.read_text()
+        return self._output.read_text() if self._output.exists() else ""
+
+    def err(self) -> str:
+        """Its standard error so far."""
+        return self._output.with_suffix(".err").read_text()
 
     def log(self) -> list[dict[str, Any]]:
         """Its log so far."""
-        text = self._output.with_suffix(".err").read_text()
-        return [json.loads(line) for line in text.splitlines()]
+        return [json.loads(line) for line in self.err().splitlines()]
 
     def send(self, number: signal.Signals) -> None:
         """Sends a signal."""
@@ -148,39 +259,32 @@ class Served:
 
     def kill(self) -> None:
         """Ends it as a crash would."""
-        self.process.kill()
+        self.process.send_signal(signal.SIGKILL)
         self.process.wait(DEADLINE_S)
 
 
-def start(home: Home, *arguments: str, data_dir: Path | None = None) -> Served:
+def start(home: Home, *arguments: str, data_dir: Path | None = None, is_cold: bool = False) -> Served:
     """Starts `serve` with the arguments and waits until it listens; blocks.
 
     Raises AssertionError with what it said when it ends instead.
     """
     output = home.path / "serve.out"
-    with output.open("wb") as out, output.with_suffix(".err").open("wb") as err:
-        process = subprocess.Popen(  # noqa: S603 - our own program
-            [*COMMAND, "serve", *arguments],
-            env=home.environment,
-            cwd=home.path,
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=err,
-        )
+    output.unlink(missing_ok=True)
+    process = _begin(home, ("serve", *arguments), output, is_cold=is_cold)
     served = Served(home, process, output, data_dir or home.data_dir)
     deadline = time.monotonic() + DEADLINE_S
     while "listens on" not in served.out():
         if process.poll() is not None:
-            raise AssertionError(served.out() + output.with_suffix(".err").read_text())
+            raise AssertionError(served.out() + served.err())
         assert time.monotonic() < deadline, "it does not listen"
         time.sleep(0.005)
     return served
 
 
 @contextmanager
-def serving(home: Home, *arguments: str, data_dir: Path | None = None) -> Iterator[Served]:
+def serving(home: Home, *arguments: str, data_dir: Path | None = None, is_cold: bool = False) -> Iterator[Served]:
     """A running engine for the time of the block; whatever is left of it then is killed."""
-    served = start(home, *arguments, data_dir=data_dir)
+    served = start(home, *arguments, data_dir=data_dir, is_cold=is_cold)
     try:
         yield served
     finally:
