@@ -154,6 +154,7 @@ def _places(arguments: argparse.Namespace) -> tuple[Environment, Paths]:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
+    import contextlib
     import gc
     import signal
 
@@ -186,7 +187,8 @@ def _serve(arguments: argparse.Namespace) -> int:
 
         def tell() -> None:
             lines = [f"atp-console listens on {engine.url}", f"config {loaded.path}", f"data   {paths.data_dir}"]
-            print("\n".join([*lines, *(f"warning {warning}" for warning in engine.warnings)]), flush=True)
+            with contextlib.suppress(OSError):  # whoever started it may have closed our output
+                print("\n".join([*lines, *(f"warning {warning}" for warning in engine.warnings)]), flush=True)
 
         run(engine, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP), tell)
     finally:

@@ -15,6 +15,7 @@ import signal
 from collections.abc import Callable, Coroutine
 from functools import partial
 from importlib.metadata import version as installed_version
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -155,7 +156,9 @@ class Engine:
             identity, clock, self._runtime, self._door, self._meters, self._database, self._repository
         )
         self._vitals.config_warnings = self._warnings
-        self._vitals.watch_drops("bodies", lambda: self._bodies.skipped)
+        self._vitals.watch_drops("bodies", lambda: self._bodies.skipped + self._bodies.lost)
+        self._vitals.watch_damage(lambda: _told("the database", self._database.quarantined))
+        self._vitals.watch_damage(lambda: _told("the store of bodies", self._bodies.quarantined))
         self._vitals.watch_drops("sessions", lambda: self._sessions.evicted)
         self.observatory = Observatory(
             self.bus,
@@ -214,7 +217,14 @@ class Engine:
 
     async def run(self, on_ready: Callable[[], None] = lambda: None) -> None:
         """Serves until `request_stop`, then drains and closes everything; calls `on_ready` when it answers."""
-        await self._open()
+        try:
+            await self._open()
+            await self._serve(on_ready)
+        finally:
+            await self._close()
+        _log.info("stopped")
+
+    async def _serve(self, on_ready: Callable[[], None]) -> None:
         server = self._config_server()
         serving = self._spawn("server", server.serve(sockets=self._sockets))
         while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn tells it no other way
@@ -228,12 +238,9 @@ class Engine:
         gc.enable()
         on_ready()
         _log.info("serving", extra={"url": self.url, "version": VERSION})
-        try:
-            await self._stopping.wait()
-            await self._drain(server)
-            await serving
-        finally:
-            await self._close()
+        await self._stopping.wait()
+        await self._drain(server)
+        await serving
 
     def apply(self, loaded: Loaded) -> None:
         """Makes a checked config live: builds everything new, then swaps one reference.
@@ -289,11 +296,8 @@ class Engine:
         self._client_key = ensure_token(self._paths.client_key, "atp_key_")
         await self._keys.ensure_first_key(self._client_key)
         await self._vitals.refresh()
-        quarantined = self._database.quarantined
-        if quarantined is not None:
-            text = f"the database was damaged; it is kept as {quarantined} and a new one was started"
+        for text in self._vitals.damage():
             _log.error(text)
-            self._vitals.damage = (text,)
 
     def _config_server(self) -> EngineServer:
         settings = self._runtime.current.config.server
@@ -372,7 +376,8 @@ class Engine:
         for path in (self._paths.endpoint_file, self._paths.socket):
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()
-        _log.info("stopped")
+        for bound in self._sockets:
+            bound.close()
 
     def _first_run(self) -> FirstRun:
         config = self._runtime.current.config
@@ -395,7 +400,7 @@ class Engine:
         if state != "ok":
             return state
         await self._database.read(lambda connection: connection.execute("SELECT 1").fetchone())
-        return "warning: it was damaged and set aside, see atp-console status" if self._vitals.damage else ""
+        return "warning: what was damaged is set aside, see atp-console status" if self._vitals.damage() else ""
 
     async def _probe_config(self) -> str:
         refused, wanting = len(self._vitals.config_problems), len(self._vitals.config_warnings)
@@ -414,6 +419,10 @@ class Engine:
         """Tells people and the log about something that no single request explains."""
         _log.log(logging.WARNING if severity != "info" else logging.INFO, text, extra={"code": code})
         self.bus.publish(lambda seq: Notice(seq, self._clock.now(), severity, code, text))
+
+
+def _told(what: str, quarantined: Path | None) -> str:
+    return f"{what} was damaged; it is kept as {quarantined} and a new one was started" if quarantined else ""
 
 
 def run(engine: Engine, signals: tuple[signal.Signals, ...], on_ready: Callable[[], None]) -> None:

@@ -64,9 +64,8 @@ class ConfigProblem:
 
     def __str__(self) -> str:
         place = f"{self.path}:{self.line}:{self.column}" if self.line else self.path
-        key = f" {self.key}:" if self.key else ""
         hint = f" ({self.hint})" if self.hint else ""
-        return f"{place}:{key} {self.message}{hint}"
+        return ": ".join(part for part in (place, self.key, self.message) if part) + hint
 
 
 class ConfigError(ATPError):

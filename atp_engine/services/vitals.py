@@ -60,12 +60,19 @@ class Vitals:
         """Why the newest file text is not live."""
         self.config_warnings: tuple[str, ...] = ()
         """What the live config asks for and does not have."""
-        self.damage: tuple[str, ...] = ()
-        """What was found broken at start and set aside; told until the next start."""
+        self._damage: list[Callable[[], str]] = []
 
     def watch_drops(self, buffer: str, count: Callable[[], int]) -> None:
         """Adds a bounded buffer's counter of lost entries."""
         self._drops[buffer] = count
+
+    def watch_damage(self, tell: Callable[[], str]) -> None:
+        """Adds what may have been found broken and set aside: a sentence, empty while it is sound."""
+        self._damage.append(tell)
+
+    def damage(self) -> tuple[str, ...]:
+        """What was found broken and set aside; told until the next start."""
+        return tuple(told for tell in self._damage if (told := tell()))
 
     async def refresh(self) -> None:
         """Reads today's sums from the database."""
@@ -99,7 +106,7 @@ class Vitals:
             recorder_lag_ms=self._database.lag_ms(),
             dropped={name: count() for name, count in self._drops.items()},
             storage_state=self._database.state(),
-            warnings=self.damage + self.config_warnings,
+            warnings=self.damage() + self.config_warnings,
         )
 
     def set_gauges(self, catalog: Catalog) -> None:

@@ -282,7 +282,7 @@ def test_a_data_directory_that_cannot_be_written_is_told_in_one_line(empty: Home
     below = run(empty, "serve", "--port", "0", "--data-dir", str(taken / "data"))
     assert below.code != 0
     assert is_plain(below)
-    assert str(taken / "data") in below.err
+    assert below.err.startswith(str(taken / "data"))
     itself = run(empty, "serve", "--port", "0", "--data-dir", str(taken))
     assert itself.code != 0
     assert is_plain(itself)
@@ -308,8 +308,9 @@ def test_a_token_that_others_can_read_is_not_used(empty: Home) -> None:
     token.chmod(0o644)
     ran = run(empty, "serve", "--port", "0")
     assert ran.code != 0
-    assert "Traceback" not in ran.said
+    assert is_plain(ran), ran.said
     assert str(token) in ran.err
+    assert "engine.sock" not in [path.name for path in empty.data_dir.iterdir()]
     assert "chmod 600" in ran.err
     assert not (empty.data_dir / "engine.json").exists()
 
@@ -343,6 +344,22 @@ async def test_a_damaged_database_is_kept_aside_and_told_everywhere(empty: Home)
         await until_version(engine, 2)
         (warning,) = (await engine.calls.status())["warnings"]
         assert str(kept) in warning, "an edit does not end the warning, and --port is no change of the file"
+
+
+async def test_a_damaged_store_of_bodies_is_kept_aside_and_told_too(empty: Home) -> None:
+    bodies = empty.data_dir / "bodies"
+    bodies.mkdir(parents=True, mode=0o700)
+    (bodies / "cache.db").write_bytes(b"not a database" * 1_000)
+    with serving(empty, "--port", "0") as engine:
+        answer = await engine.calls.post(CHAT, HELLO)
+        assert answer.status == 200
+
+        async def is_told() -> bool:
+            return any("bodies" in warning for warning in (await engine.calls.status())["warnings"])
+
+        await until_answered(is_told)
+        (kept,) = list(empty.data_dir.glob("bodies.corrupt-*"))
+        assert (kept / "cache.db").read_bytes() == b"not a database" * 1_000
 
 
 async def until_version(engine: Served, version: int) -> None:
