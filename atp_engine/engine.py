@@ -306,6 +306,7 @@ class Engine:
             new_id=self._new_id,
             header_timeout_s=settings.header_timeout_s,
             body_timeout_s=settings.body_timeout_s,
+            write_timeout_s=settings.write_timeout_s,
             drain_s=settings.drain_s + 2.0,
         )
         return self._server

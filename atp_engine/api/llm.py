@@ -7,6 +7,7 @@ and its size before its body is read; the answer, or the error in the caller's d
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 
@@ -56,7 +57,7 @@ class ClientCall(Exchange):
         if live is not None and live.capture is not None:
             live.capture.add(events)
         if self.flow.write_paused and not self.disconnected:
-            await self.flow.drain()
+            await self._wait_for_reader()
         if not self.disconnected:
             self.transport.write(b"%x\r\n%b\r\n" % (len(events), events))
 
@@ -85,9 +86,23 @@ class ClientCall(Exchange):
 
     def left(self) -> None:
         """Cancels the call: nobody will read its answer."""
+        self._cancel("the client, which left")
+
+    async def _wait_for_reader(self) -> None:
+        """Returns when the client reads again; one that does not within the limit loses its connection and
+        its call, or it would hold a place and an upstream for ever."""
+        try:
+            async with asyncio.timeout(self.protocol.write_timeout_s or None):
+                await self.flow.drain()
+        except TimeoutError:
+            self._cancel("the engine, as the client stopped reading")
+            self.transport.abort()
+            await asyncio.sleep(0)  # where the cancellation arrives
+
+    def _cancel(self, by: str) -> None:
         live = self.live
         if live is not None and live.cancel is not None and not live.cancelled_by:
-            live.cancelled_by = "the client, which left"
+            live.cancelled_by = by
             live.cancel()
 
 

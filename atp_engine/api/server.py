@@ -44,6 +44,7 @@ class EngineProtocol(HttpToolsProtocol):
 
     header_timeout_s = 10.0
     body_timeout_s = 30.0
+    write_timeout_s = 60.0
     new_id: NewId
     guard: Guard
     hot: Mapping[bytes, tuple[bytes, HotEndpoint]]
@@ -406,7 +407,7 @@ class EngineServer(uvicorn.Server):
 
 
 def build_server(
-    app: Front, *, new_id: NewId, header_timeout_s: float, body_timeout_s: float, drain_s: float
+    app: Front, *, new_id: NewId, header_timeout_s: float, body_timeout_s: float, write_timeout_s: float, drain_s: float
 ) -> EngineServer:
     """A server for `serve(sockets=[...])`; set `should_exit` to stop it within `drain_s`."""
     hot = {path.encode(): (method.encode(), endpoint) for (method, path), endpoint in app.hot.items()}
@@ -416,6 +417,7 @@ def build_server(
         {
             "header_timeout_s": header_timeout_s,
             "body_timeout_s": body_timeout_s,
+            "write_timeout_s": write_timeout_s,
             "new_id": staticmethod(new_id),
             "guard": app.guard,
             "hot": hot,

@@ -50,6 +50,8 @@ class ServerConfig(Section):
     """Longest time to receive a request's headers."""
     body_timeout_s: Seconds = 30.0
     """Longest time to receive a request's body, extended while at least 8 KiB/s arrive."""
+    write_timeout_s: Seconds = 60.0
+    """Longest time a client may not read while its answer is ready; then its call is cancelled."""
     drain_s: Seconds = 10.0
     """How long open requests may finish after a stop signal."""
     is_metrics_public: bool = False

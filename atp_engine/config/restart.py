@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from atp_engine.config.models import Config
 
-_SERVER = ("body_timeout_s", "header_timeout_s", "host", "port")
+_SERVER = ("body_timeout_s", "header_timeout_s", "host", "port", "write_timeout_s")
 
 
 def until_restart(before: Config, after: Config) -> tuple[Config, str]:
