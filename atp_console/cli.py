@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from atp_console.commands.command import Place, Refused
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from atp_console.commands.command import Command
     from atp_engine.client.endpoint import Endpoint
     from atp_engine.config.load import Environment, Loaded
     from atp_engine.config.paths import Paths
@@ -25,7 +29,8 @@ _EPILOG = "Without a command: start an engine if none answers for the data direc
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns the exit code."""
-    arguments = _parser().parse_args(argv)
+    given = sys.argv[1:] if argv is None else argv
+    arguments = _parser(given).parse_args(given)
     from atp_engine.client.errors import EngineError
     from atp_engine.core.errors import ATPError, ConfigError
 
@@ -35,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         print(error.public_message, file=sys.stderr)
         return 2
-    except _Refused as error:
+    except Refused as error:
         print(error if error.code == 2 else f"atp-console: {error}", file=sys.stderr)
         return error.code
     except (ATPError, EngineError) as error:
@@ -45,15 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-class _Refused(Exception):
-    """The command cannot be done; the message says why and what to do. Code 2: as a config's problems do."""
-
-    def __init__(self, message: str, code: int = 1) -> None:
-        super().__init__(message)
-        self.code = 2 if code == 2 else 1
-
-
-def _parser() -> argparse.ArgumentParser:
+def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     places = argparse.ArgumentParser(add_help=False)
     places.add_argument("--config", type=Path, metavar="FILE", help="config file (default: the XDG config directory)")
     places.add_argument("--data-dir", type=Path, metavar="DIR", help="data directory (default: the XDG data directory)")
@@ -92,10 +89,33 @@ def _parser() -> argparse.ArgumentParser:
     _add(commands, "status", _status, "what the running engine is doing", [places])
     check = _add(commands, "check", _check, "every problem of a config file", [places])
     check.add_argument("file", nargs="?", type=Path, help="the file (default: the config file)")
-    _add_wall(commands)
+    for name, (summary, command, is_placed) in _COMMANDS.items():
+        parents = [places] if is_placed else []
+        own = _add(commands, name, partial(_run_command, command), summary, parents)
+        if name in argv:
+            command().declare(own)
     _add(commands, "schema", _schema, "JSON Schema of the config file, for editors", [])
     _add(commands, "version", _version, "the version", [])
     return parser
+
+
+def _wall() -> Command:
+    from atp_console.commands import wall
+
+    return wall
+
+
+_COMMANDS: dict[str, tuple[str, Callable[[], Command], bool]] = {
+    "wall": ("the fault wall: a misbehaving upstream against this router or any gateway", _wall, False),
+}
+"""Commands with a module of their own, loaded when named: summary, loader, whether they work at a `Place`."""
+
+
+def _run_command(command: Callable[[], Command], arguments: argparse.Namespace) -> int:
+    placed = arguments if hasattr(arguments, "data_dir") else argparse.Namespace(data_dir=None, config=None)
+    _, paths = _places(placed)
+    place = Place(paths.data_dir, paths.config_file, lambda: _running_endpoint(arguments))
+    return command().run(place, arguments)
 
 
 def _port(text: str) -> int:
@@ -104,27 +124,6 @@ def _port(text: str) -> int:
     if not 0 <= number <= 65_535:
         raise argparse.ArgumentTypeError(f"{text} is not a port: 0 to 65535")
     return number
-
-
-def _add_wall(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    wall = _add(
-        commands, "wall", _wall, "the fault wall: a misbehaving upstream against this router or any gateway", []
-    )
-    wall.add_argument("--factor", type=float, default=None, help="divide every wait by this (default 8)")
-    wall.add_argument("--full-time", action="store_true", help="the product's default timeouts as they are (90 s)")
-    wall.add_argument("--core", action="store_true", help="the sixteen core scenarios only")
-    wall.add_argument("--only", action="append", default=[], metavar="NAME", help="a scenario; may be repeated")
-    wall.add_argument("--variant", action="append", default=[], metavar="NAME", help="a variant; may be repeated")
-    wall.add_argument("--at-once", type=int, default=0, metavar="N", help="most scenarios side by side (24; target: 4)")
-    wall.add_argument("--json", action="store_true", help="the report as JSON")
-    wall.add_argument("--verbose", action="store_true", help="a line for every variant")
-    wall.add_argument("--list", action="store_true", help="name the scenarios and end")
-    wall.add_argument("--target", default="", metavar="URL", help="a gateway's base URL, instead of an engine of ours")
-    wall.add_argument("--key", default="", help="the credential for the target")
-    wall.add_argument("--key-file", type=Path, help="a file with that credential")
-    wall.add_argument("--model-template", default="{case}", help="the target's models: {case}, {scenario}, {variant}")
-    wall.add_argument("--listen", default="", metavar="HOST:PORT", help="where the upstream listens for the target")
-    wall.add_argument("--configuration", action="store_true", help="list what to configure in the target and end")
 
 
 def _add(
@@ -224,7 +223,7 @@ def _console(arguments: argparse.Namespace) -> int:
     try:
         endpoint = found[0] if found else start(paths.data_dir, _serve_arguments(arguments))
     except CannotStart as error:
-        raise _Refused(str(error), error.code) from None
+        raise Refused(str(error), error.code) from None
     return _open(endpoint, arguments, is_readonly=arguments.readonly, owns_engine=found is None)
 
 
@@ -272,18 +271,18 @@ def _attach(arguments: argparse.Namespace) -> int:
     if not url:
         found = running(paths.data_dir)
         if found is None:
-            raise _Refused(f"no engine answers for {paths.data_dir}; start one with: atp-console serve")
+            raise Refused(f"no engine answers for {paths.data_dir}; start one with: atp-console serve")
         return _open(found[0], arguments, is_readonly=arguments.readonly, owns_engine=False)
     token_file = arguments.token_file or environment.variables.get("ATP_TOKEN_FILE") or paths.admin_token
     try:
         token = Path(token_file).read_text().strip()
     except OSError as error:
-        raise _Refused(f"cannot read the token file {token_file}: {error.strerror}; pass --token-file") from None
+        raise Refused(f"cannot read the token file {token_file}: {error.strerror}; pass --token-file") from None
     endpoint = Endpoint(url=url, token=token)
     try:
         endpoint.origin()
     except EndpointError as error:
-        raise _Refused(str(error), 2) from None
+        raise Refused(str(error), 2) from None
     return _open(endpoint, arguments, is_readonly=arguments.readonly or not arguments.rw, owns_engine=False)
 
 
@@ -307,7 +306,7 @@ def _demo(arguments: argparse.Namespace) -> int:
     try:
         endpoint = found[0] if found else start(paths.data_dir, _serve_arguments(arguments))
     except CannotStart as error:
-        raise _Refused(str(error), error.code) from None
+        raise Refused(str(error), error.code) from None
     traffic = [sys.executable, "-m", "atp_console", "traffic", "--data-dir", str(paths.data_dir)]
     with subprocess.Popen(  # noqa: S603 - our own program
         traffic, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -370,7 +369,7 @@ def _running_endpoint(arguments: argparse.Namespace) -> Endpoint:
     _, paths = _places(arguments)
     found = running(paths.data_dir)
     if found is None:
-        raise _Refused(f"no engine answers for {paths.data_dir}; start one with: atp-console serve")
+        raise Refused(f"no engine answers for {paths.data_dir}; start one with: atp-console serve")
     return found[0]
 
 
@@ -390,44 +389,6 @@ def _check(arguments: argparse.Namespace) -> int:
         f"{len(config.routes)} routes"
     )
     return 0
-
-
-def _wall(arguments: argparse.Namespace) -> int:
-    from atp_console.launch import CannotStart
-    from atp_console.wall.command import SHORT_FACTOR, Options, WallError, configuration, listing, run
-
-    factor = arguments.factor or (1.0 if arguments.full_time or arguments.target else SHORT_FACTOR)
-    if not 0.1 <= factor <= 100:
-        raise _Refused("--factor is a number from 0.1 to 100")
-    key = arguments.key
-    if arguments.key_file is not None:
-        try:
-            key = arguments.key_file.read_text().strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise _Refused(f"cannot read the key file {arguments.key_file}: {error}") from None
-    options = Options(
-        factor,
-        tuple(arguments.only),
-        tuple(arguments.variant),
-        is_core_only=arguments.core,
-        target=arguments.target,
-        key=key,
-        model_template=arguments.model_template,
-        at_once=max(0, arguments.at_once),
-        listen=arguments.listen,
-    )
-    try:
-        if arguments.list:
-            print(listing())
-            return 0
-        if arguments.configuration:
-            print(configuration(options))
-            return 0
-        report = run(options)
-    except (WallError, CannotStart) as error:
-        raise _Refused(str(error)) from None
-    print(report.json() if arguments.json else report.text(is_verbose=arguments.verbose))
-    return 0 if report.has_passed else 1
 
 
 def _schema(arguments: argparse.Namespace) -> int:

@@ -31,6 +31,9 @@ log = logging.getLogger(__name__)
 ClientRoutes = Sequence[tuple[str, str, Endpoint]]
 """Further (method, path, endpoint) for holders of a client key: `("GET", "/v1/models/{id:path}", show)`."""
 
+Row = tuple[str, str, Policy, Endpoint]
+"""Method, path, who may, handler."""
+
 _NOT_FOUND = Problem(404, "not_found", "Nothing is served at this path.")
 _SOCKET_CLOSED = 1008
 
@@ -51,6 +54,7 @@ def build_app(
     stopping: asyncio.Event,
     hot: HotEndpoints,
     client_routes: ClientRoutes = (),
+    admin_routes: Sequence[Row] = (),
 ) -> Front:
     """Wires the face.
 
@@ -59,7 +63,8 @@ def build_app(
     bound. `probes` name the dependencies of `/readyz`, `facts` are shown by `/healthz` (such as
     `sqlite_version`), `metrics_text` gives the exposition. `try_model` sends one request through the
     walk. `stopping` ends all event streams. `hot` endpoints are served right after the guard, not by
-    this app, and do their own authentication, error rendering and body cap.
+    this app, and do their own authentication, error rendering and body cap. `admin_routes` are those of
+    the modules beside `api/admin`, with their policies.
     """
     gate = Gate(
         verify_admin=verify_admin,
@@ -83,6 +88,7 @@ def build_app(
     rows = [
         *_health_rows(health),
         *_admin_rows(admin),
+        *admin_routes,
         *_page_rows(pages),
         *((method, path, Policy.CLIENT, endpoint) for method, path, endpoint in client_routes),
     ]
@@ -118,9 +124,6 @@ class Front:
             Problem(405, "method_not_allowed", "This path has no such method.", allow=allow) if allow else _NOT_FOUND
         )
         await send_problem(problem, self._new_id(), scope, send)
-
-
-Row = tuple[str, str, Policy, Endpoint]
 
 
 def _health_rows(health: Health) -> list[Row]:

@@ -1,0 +1,99 @@
+"""The HTTP face on an engine's parts: which path reaches which service. `engine` calls it once.
+
+A new endpoint is a handler in `api` and a row here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from atp_engine.api.app import ClientRoutes, Front, Row, build_app
+from atp_engine.api.exchange import HotEndpoints
+from atp_engine.api.llm import ChatEndpoint
+from atp_engine.api.models import ModelList
+from atp_engine.core.types import Dialect
+from atp_engine.parts import Parts
+
+
+def build_front(parts: Parts, port: int, stopping: asyncio.Event) -> Front:
+    """The ASGI face; `port` is the one really bound, `stopping` ends all event streams."""
+    probes = Probes(parts)
+    return build_app(
+        observatory=parts.observatory,
+        verify_admin=parts.admin.verify,
+        identify_client=parts.keys.identify,
+        config=lambda: parts.runtime.current.config,
+        port=port,
+        probes={"database": probes.database, "config": probes.config, "providers": probes.providers},
+        facts={"sqlite_version": parts.database.sqlite_version},
+        metrics_text=parts.metrics_text,
+        try_model=parts.trial.run,
+        clock=parts.clock,
+        new_id=parts.new_id,
+        stopping=stopping,
+        hot=_hot(parts),
+        client_routes=_client_routes(parts),
+        admin_routes=_admin_routes(parts),
+    )
+
+
+def _hot(parts: Parts) -> HotEndpoints:
+    """The calls that are routed to models."""
+    return {
+        ("POST", path): ChatEndpoint(
+            dialect,
+            parts.completions,
+            parts.keys,
+            parts.new_id,
+            lambda: parts.runtime.current.config.server.max_body_bytes,
+        )
+        for path, dialect in (
+            ("/v1/chat/completions", Dialect.OPENAI_CHAT),
+            ("/v1/messages", Dialect.ANTHROPIC),
+        )
+    }
+
+
+def _client_routes(parts: Parts) -> ClientRoutes:
+    """What else a holder of a client key may ask."""
+    models = ModelList(parts.runtime, parts.health, parts.clock)
+    return (("GET", "/v1/models", models.all), ("GET", "/v1/models/{id:path}", models.one))
+
+
+def _admin_routes(parts: Parts) -> list[Row]:
+    """The admin API's modules beside the observatory's."""
+    return []
+
+
+class Probes:
+    """The dependencies of `/readyz`: an empty text is good, `warning: ...` works but needs somebody."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def database(self) -> str:
+        """Whether the database reads and writes."""
+        database = self._parts.database
+        state = database.state()
+        if state != "ok":
+            return state
+        await database.read(lambda connection: connection.execute("SELECT 1").fetchone())
+        damage = self._parts.vitals.damage()
+        return "warning: what was damaged is set aside, see atp-console status" if damage else ""
+
+    async def config(self) -> str:
+        """Whether the config file is the one in effect."""
+        vitals = self._parts.vitals
+        refused, wanting = len(vitals.config_problems), len(vitals.config_warnings)
+        if refused:
+            return f"warning: the file is not applied, it has {refused} problems, see atp-console status"
+        return f"warning: {wanting} things are wanting, see atp-console status" if wanting else ""
+
+    async def providers(self) -> str:
+        """Whether any deployment may be called."""
+        now = self._parts.clock.monotonic()
+        specs = self._parts.runtime.current.table.deployments.values()
+        if not specs:
+            return ""
+        is_any = any(self._parts.health.is_callable(spec.key, now) for spec in specs)
+        return "" if is_any else "every deployment is kept away"

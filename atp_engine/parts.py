@@ -1,0 +1,158 @@
+"""What an engine is made of: state that outlives a config, and the services over it, in dependency order.
+
+`engine` builds it once; `faces` puts the HTTP face on it. Nothing here decides anything about a request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from importlib.metadata import version as installed_version
+from pathlib import Path
+
+from atp_engine.bus import EventBus
+from atp_engine.config.connections import connections
+from atp_engine.config.load import Environment, Loaded
+from atp_engine.config.paths import Paths
+from atp_engine.config.secrets import resolve_all
+from atp_engine.core.ports import Clock, Rng
+from atp_engine.core.views import FirstRun
+from atp_engine.metrics.catalog import Catalog
+from atp_engine.routing.health import HealthBook
+from atp_engine.routing.router import Router
+from atp_engine.services.admission import Door
+from atp_engine.services.assembly import Assembly, ProxiedTransport
+from atp_engine.services.attempts import Attempts
+from atp_engine.services.captures import Captures
+from atp_engine.services.completions import Completions
+from atp_engine.services.deployments import Deployments
+from atp_engine.services.history import History
+from atp_engine.services.keys import AdminAuth, Keys
+from atp_engine.services.live import LiveRequests
+from atp_engine.services.meters import Meters
+from atp_engine.services.observatory import Observatory
+from atp_engine.services.recorder import Recorder
+from atp_engine.services.runtime import RuntimeRef
+from atp_engine.services.sessions import Sessions
+from atp_engine.services.trial import Trial
+from atp_engine.services.vitals import Identity, Vitals
+from atp_engine.storage.bodies import BodyStore
+from atp_engine.storage.database import Database
+from atp_engine.storage.keys import KeyRepository
+from atp_engine.storage.requests import RequestRepository
+from atp_engine.storage.sessions import SessionRepository
+from atp_engine.system import RequestIds
+
+VERSION = installed_version("atp-console")
+
+
+class Parts:
+    """Everything of one engine but its sockets and its life."""
+
+    client_key = ""
+    """The first key, for the lines to paste; known once the engine has opened."""
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        paths: Paths,
+        environment: Environment,
+        *,
+        database: Database,
+        url: str,
+        clock: Clock,
+        rng: Rng,
+        proxied: ProxiedTransport,
+        found: tuple[str, ...],
+    ) -> None:
+        """Opens the body store and resolves the credentials; raises ConfigError or StorageError."""
+        self.clock = clock
+        self.url = url
+        self._rng = rng
+        self._found = found
+        self.database = database
+        self.bus = EventBus()
+        self.new_id = RequestIds("req", clock.now())
+        self._build_state(loaded, paths, environment, proxied)
+        self._build_services(loaded)
+
+    def _build_state(self, loaded: Loaded, paths: Paths, environment: Environment, proxied: ProxiedTransport) -> None:
+        """What outlives a config: stores, sessions, health, counters."""
+        config, clock = loaded.config, self.clock
+        self.assembly = Assembly(clock, proxied)
+        secrets, problems = resolve_all(config, loaded.path, environment)
+        self.runtime = RuntimeRef(self.assembly.build(config, 1, secrets))
+        self._warnings = tuple(str(problem) for problem in problems)
+        self.repository = RequestRepository(self.database)
+        self.bodies = BodyStore(
+            paths.bodies_dir,
+            clock,
+            max_bytes=config.cache.max_body_store_bytes,
+            ttl_s=config.storage.body_ttl_h * 3600.0,
+            bodies_per_s=config.storage.bodies_per_s,
+        )
+        self.sessions = Sessions(config.sessions, clock, self.bus, SessionRepository(self.database))
+        keys = KeyRepository(self.database)
+        self.keys = Keys(keys, clock)
+        self.admin = AdminAuth(clock, keys.audit)
+        self.health = HealthBook(self._rng)
+        self.health.apply(config.health)
+        self.live = LiveRequests(self.bus, clock)
+        self.live.remember(list(reversed(self.repository.recent(500))))
+        self.meters = Meters(Catalog(VERSION), clock.monotonic())
+        self.door = Door(config.limits, clock)
+
+    def _build_services(self, loaded: Loaded) -> None:
+        """The walk, and what looks at it."""
+        clock = self.clock
+        captures = Captures(self.bodies, loaded.config.storage)
+        self.recorder = Recorder(clock, self.live, self.sessions, self.repository, captures, self.meters)
+        self.recorder.apply(loaded.config)
+        attempts = Attempts(clock, self._rng, Router(), self.health, self.live, asyncio.sleep)
+        self.completions = Completions(self.runtime, self.sessions, self.door, attempts, self.recorder)
+        self.trial = Trial(self.completions, self.runtime, self.new_id)
+        self.deployments = Deployments(self.runtime, self.health, clock, self.bus)
+        identity = Identity(VERSION, self.url, str(loaded.path), clock.now(), clock.monotonic())
+        self.vitals = Vitals(identity, clock, self.runtime, self.door, self.meters, self.database, self.repository)
+        self.vitals.config_warnings = self._warnings
+        self.vitals.watch_drops("bodies", lambda: self.bodies.skipped + self.bodies.lost)
+        self.vitals.watch_damage(lambda: _told("the database", self.database.quarantined))
+        self.vitals.watch_damage(lambda: _told("the store of bodies", self.bodies.quarantined))
+        self.vitals.watch_drops("sessions", lambda: self.sessions.evicted)
+        self.observatory = Observatory(
+            self.bus,
+            self.live,
+            History(clock, self.live, self.repository, self.bodies),
+            self.sessions,
+            self.deployments,
+            self.vitals,
+            self._first_run,
+        )
+
+    def _first_run(self) -> FirstRun:
+        config = self.runtime.current.config
+        route = "auto" if "auto" in config.routes else next(iter(self.runtime.current.table.names()), "")
+        return FirstRun(connections(self.url, self.client_key, route), self._found, tuple(config.providers))
+
+    def metrics_text(self) -> str:
+        """The Prometheus exposition, gauges refreshed."""
+
+        def refresh(catalog: Catalog) -> None:
+            self.vitals.set_gauges(catalog)
+            self.deployments.set_gauges(catalog)
+            catalog.sessions.child().set(len(self.sessions))
+            stats = self.assembly.pooled.stats()
+            catalog.connections.child("open").set(stats.open)
+            catalog.connections.child("idle").set(stats.idle)
+
+        return self.meters.text(refresh).decode()
+
+    async def aclose(self) -> None:
+        """Flushes and closes sessions, transports, bodies and the database, in this order."""
+        await self.sessions.aclose()
+        await self.assembly.aclose()
+        await self.bodies.aclose()
+        await self.database.aclose()
+
+
+def _told(what: str, quarantined: Path | None) -> str:
+    return f"{what} was damaged; it is kept as {quarantined} and a new one was started" if quarantined else ""
