@@ -11,7 +11,7 @@ from enum import StrEnum
 import msgspec
 
 from atp_engine.core.types import QoS
-from atp_engine.limits.fair_queue import FairQueue, Ticket
+from atp_engine.limits.fair_queue import FairQueue, Room, Ticket
 from atp_engine.limits.rate import RequestRates
 
 MIN_RETRY_S = 1.0
@@ -51,7 +51,7 @@ _WOULD_WAIT = Verdict(Step.QUEUE)
 class Admission:
     """The engine's door. Times are monotonic seconds."""
 
-    def __init__(self, max_parallel: int, max_queued: int, queue_timeout_s: float) -> None:
+    def __init__(self, max_parallel: int, max_queued: int | Room, queue_timeout_s: float) -> None:
         self._max_parallel = max_parallel
         self._queue_timeout_s = queue_timeout_s
         self._queue = FairQueue(max_queued)
@@ -104,10 +104,25 @@ class Admission:
                 f"all {self._max_parallel} places in flight and {self._queue.most} in the queue are taken"
             )
         self._rates.take(key, per_minute, now)
+        ticket.is_counted = True
         if displaced is not None:
-            self._rates.give_back(displaced.key)
+            self.displaced(displaced)
         reason = f"all {self._max_parallel} places in flight are taken"
         return Verdict(Step.QUEUE, reason, ticket=ticket, displaced=displaced)
+
+    def give_back(self, key: str) -> None:
+        """Uncounts an admitted request in the key's rate: nothing was done for it."""
+        self._rates.give_back(key)
+
+    def rejoin(self, key: str, qos: QoS, now: float, deadline_at: float) -> Ticket | None:
+        """A request that gave its place back while it waited for something else takes one again.
+
+        None when it has one at once; else it waits among the others, and a full queue does not refuse it.
+        """
+        if self.in_flight < self._max_parallel and not len(self._queue):
+            self.in_flight += 1
+            return None
+        return self._queue.push(key, qos, now, deadline_at, is_forced=True)[0]
 
     def release(self, now: float) -> list[Ticket]:
         """An admitted request is done; returns those admitted in its place (usually one).
@@ -131,8 +146,13 @@ class Admission:
         """Requests that waited too long: to be refused; their rate tokens are given back."""
         late = self._queue.expire(now)
         for ticket in late:
-            self._rates.give_back(ticket.key)
+            self.displaced(ticket)
         return late
+
+    def displaced(self, ticket: Ticket) -> None:
+        """A waiting request lost its place: what it counted in its key's rate is given back."""
+        if ticket.is_counted:
+            self._rates.give_back(ticket.key)
 
     def resize(self, max_parallel: int, max_queued: int, queue_timeout_s: float, now: float) -> list[Ticket]:
         """New limits after a config change; returns those admitted by more room. Nobody is thrown out."""

@@ -1,6 +1,7 @@
 """Who goes next when every place is taken: classes by priority with owed shares, keys in turns.
 
-`admission` holds one. A higher class goes first, but a class that waits is owed its share of the
+`admission` holds one for the engine's places, `gate` one per deployment for its slots; all share one
+`Room`, which bounds them together. A higher class goes first, but a class that waits is owed its share of the
 places and gets it, so nothing starves. Within a class keys take turns (deficit round robin), so a key
 with many requests does not delay one with few. Every operation on a request is exact under cancels.
 """
@@ -8,6 +9,7 @@ with many requests does not delay one with few. Every operation on a request is 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 
 from atp_engine.core.types import QoS
 
@@ -25,7 +27,7 @@ MAX_COST = 8.0
 class Ticket:
     """A request that waits; equal only to itself."""
 
-    __slots__ = ("cost", "deadline_at", "enqueued_at", "is_waiting", "key", "qos")
+    __slots__ = ("cost", "deadline_at", "enqueued_at", "is_counted", "is_waiting", "key", "qos")
 
     def __init__(self, key: str, qos: QoS, cost: float, enqueued_at: float, deadline_at: float) -> None:
         self.key = key
@@ -34,6 +36,8 @@ class Ticket:
         self.enqueued_at = enqueued_at
         self.deadline_at = deadline_at
         self.is_waiting = False
+        self.is_counted = False
+        """It has taken a token of its key's rate, to be given back with its place."""
 
 
 class _KeyLine:
@@ -98,11 +102,33 @@ class _Lane:
         return next(reversed(self.lines[key].tickets))
 
 
-class FairQueue:
-    """At most `most` waiting requests."""
+class Room:
+    """The one bound that all queues of an engine share: at most `most` requests wait in all of them."""
+
+    __slots__ = ("most", "queues", "size")
 
     def __init__(self, most: int) -> None:
         self.most = most
+        self.size = 0
+        self.queues: list[FairQueue] = []
+        """Queues that may hold somebody; one without requests may be left out."""
+
+    def victim(self, qos: QoS, asking: FairQueue) -> tuple[FairQueue, Ticket] | None:
+        """Who makes room for a request of `qos` in a queue that cannot: the newest of the longest line of the
+        lowest class below it, wherever most of that class wait."""
+        for lower in reversed(CLASSES[CLASSES.index(qos) + 1 :]):
+            queue = max((queue for queue in self.queues if queue is not asking), key=_count_of(lower), default=None)
+            if queue is not None and queue.count(lower):
+                return queue, queue.newest(lower)
+        return None
+
+
+class FairQueue:
+    """The requests that wait for one thing: at most `most` of them, or what is left of a shared room."""
+
+    def __init__(self, most: int | Room) -> None:
+        self._room = most if isinstance(most, Room) else Room(most)
+        self._room.queues.append(self)
         self._lanes = {qos: _Lane() for qos in CLASSES}
         self._late: list[Ticket] = []
         self._size = 0
@@ -110,31 +136,68 @@ class FairQueue:
     def __len__(self) -> int:
         return self._size
 
+    @property
+    def most(self) -> int:
+        """Most requests that wait, here and in the queues that share the room."""
+        return self._room.most
+
+    @most.setter
+    def most(self, most: int) -> None:
+        self._room.most = most
+
+    def count(self, qos: QoS) -> int:
+        """How many of a class wait."""
+        return self._lanes[qos].size
+
+    def newest(self, qos: QoS) -> Ticket:
+        """The newest request of the longest line of a class that waits."""
+        lane = self._lanes[qos]
+        return lane.newest_of(lane.longest()[0])
+
+    def close(self) -> None:
+        """Leaves the room; nobody may wait any more."""
+        self._room.queues.remove(self)
+
     def waiting(self) -> dict[QoS, int]:
         """How many wait, by class."""
         return {qos: lane.size for qos, lane in self._lanes.items()}
 
     def push(
-        self, key: str, qos: QoS, now: float, deadline_at: float, cost: float = 1.0
+        self, key: str, qos: QoS, now: float, deadline_at: float, cost: float = 1.0, *, is_forced: bool = False
     ) -> tuple[Ticket | None, Ticket | None]:
         """The new ticket and the one that had to make room for it, each None when there is none.
 
         A full queue makes room at the expense of a class that holds more than its room, if the newcomer's
         class holds less than its own or is the higher one; else of a key of the same class that has at
-        least two more waiting. The newest request of the longest line goes. Otherwise the newcomer gets
-        no ticket.
+        least two more waiting; else of a lower class in another queue of the room. The newest request of the
+        longest line goes. Otherwise the newcomer gets no ticket, unless `is_forced`: it has a place already
+        and only comes back to it.
         """
         displaced = None
-        if self._size >= self.most:
-            displaced = self._victim(key, qos)
+        if self._room.size >= self._room.most and not is_forced:
+            queue, displaced = self, self._victim(key, qos)
             if displaced is None:
-                return None, None
-            self._drop(displaced)
+                found = self._room.victim(qos, self)
+                if found is None:
+                    return None, None
+                queue, displaced = found
+            queue.remove(displaced)
         ticket = Ticket(key, qos, cost, now, deadline_at)
         self._lanes[qos].add(ticket)
         ticket.is_waiting = True
         self._size += 1
+        self._room.size += 1
         return ticket, displaced
+
+    def clear(self) -> list[Ticket]:
+        """Takes everybody out, in no order."""
+        everybody = [
+            ticket for lane in self._lanes.values() for line in lane.lines.values() for ticket in line.tickets
+        ]
+        for ticket in everybody:
+            self._drop(ticket)
+        late, self._late = self._late, []
+        return everybody + late
 
     def pop(self, now: float) -> Ticket | None:
         """The request that goes next, None when nobody waits; overdue ones are set aside for `expire`."""
@@ -143,6 +206,7 @@ class FairQueue:
             ticket = self._lanes[chosen].take()
             ticket.is_waiting = False
             self._size -= 1
+            self._room.size -= 1
             if now < ticket.deadline_at:
                 self._settle(chosen)
                 return ticket
@@ -201,11 +265,11 @@ class FairQueue:
 
     def _victim(self, key: str, qos: QoS) -> Ticket | None:
         lane = self._lanes[qos]
-        is_short = lane.size < self._room(qos)
+        is_short = lane.size < self._share(qos)
         others = CLASSES if is_short else CLASSES[CLASSES.index(qos) + 1 :]
         for other in reversed(others):
-            if other is not qos and self._lanes[other].size > self._room(other):
-                return self._lanes[other].newest_of(self._lanes[other].longest()[0])
+            if other is not qos and self._lanes[other].size > self._share(other):
+                return self.newest(other)
         if not lane.size:
             return None
         longest, length = lane.longest()
@@ -214,10 +278,15 @@ class FairQueue:
             return lane.newest_of(longest)
         return None
 
-    def _room(self, qos: QoS) -> int:
-        return int(ROOM_SHARES[qos] * self.most)
+    def _share(self, qos: QoS) -> int:
+        return int(ROOM_SHARES[qos] * self._room.most)
 
     def _drop(self, ticket: Ticket) -> None:
         self._lanes[ticket.qos].remove(ticket)
         ticket.is_waiting = False
         self._size -= 1
+        self._room.size -= 1
+
+
+def _count_of(qos: QoS) -> Callable[[FairQueue], int]:
+    return lambda queue: queue.count(qos)
