@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import msgspec
 
@@ -106,21 +108,27 @@ class ClientCall(Exchange):
             live.cancel()
 
 
-class ChatEndpoint:
-    """`POST /v1/chat/completions` or `POST /v1/messages`, by dialect; a `HotEndpoint`."""
+class CheckedEndpoint(ABC):
+    """A `HotEndpoint` whose caller's key and body size are judged before the body is read."""
 
-    def __init__(
-        self, dialect: Dialect, completions: Completions, keys: Keys, new_id: NewId, max_body: Callable[[], int]
-    ) -> None:
+    def __init__(self, dialect: Dialect, keys: Keys, new_id: NewId, max_body: Callable[[], int]) -> None:
+        """Errors are told in `dialect`; `max_body` gives the limit in bytes of the config in effect."""
         self._dialect = dialect
-        self._completions = completions
         self._keys = keys
         self._new_id = new_id
         self._max_body = max_body
 
+    @abstractmethod
+    def answer(self, call: RawCall, caller: Caller, exchange: Any) -> Coroutine[Any, Any, None]:
+        """Answers a call that has passed; raises ATPError when there is no (whole) answer."""
+
+    def exchange(self, protocol: EngineProtocol, query: bytes) -> ClientCall:
+        """The sink of a new call."""
+        return ClientCall(self, protocol, query)
+
     def judge(self, protocol: EngineProtocol, query: bytes) -> ClientCall:
         """Takes a call, refused already when its credential or its size is wrong."""
-        call = ClientCall(self, protocol, query)
+        call = self.exchange(protocol, query)
         call.limit = limit = self._max_body()
         judged: _Judged | None = protocol.judged
         try:
@@ -139,7 +147,9 @@ class ChatEndpoint:
         caller = self._keys.identify(headers)
         for name, value in headers:
             if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
-                raise InvalidRequest("compressed request bodies are not accepted; send it as plain JSON")
+                raise InvalidRequest(
+                    "compressed request bodies are not accepted; send it as plain JSON", param="content-encoding"
+                )
         return _Judged(caller, Head(headers))
 
     async def serve(self, exchange: ClientCall) -> None:
@@ -152,7 +162,7 @@ class ChatEndpoint:
                 raise exchange.refusal
             judged = exchange.judged
             call = RawCall(request_id, self._dialect, judged.head, exchange.query, exchange.whole_body())
-            await self._completions.run(call, judged.caller, exchange)
+            await self.answer(call, judged.caller, exchange)
         except ATPError as error:
             self._fail(error, request_id, exchange)
             let_go(error)
@@ -175,6 +185,20 @@ class ChatEndpoint:
             lines = told(live).encode("latin-1", "replace").split(b"\r\n")[:-1]
             headers = [*headers, *((name, value) for name, _, value in (line.partition(b": ") for line in lines))]
         sink.refuse(status, headers, body, is_last=isinstance(error, PayloadTooLarge))
+
+
+class ChatEndpoint(CheckedEndpoint):
+    """`POST /v1/chat/completions`, `POST /v1/messages` and their like, by dialect: what is routed to models."""
+
+    def __init__(
+        self, dialect: Dialect, completions: Completions, keys: Keys, new_id: NewId, max_body: Callable[[], int]
+    ) -> None:
+        super().__init__(dialect, keys, new_id, max_body)
+        self._completions = completions
+
+    def answer(self, call: RawCall, caller: Caller, exchange: Any) -> Coroutine[Any, Any, None]:
+        """The walk, with the exchange as its sink."""
+        return self._completions.run(call, caller, exchange)
 
 
 def answer_head(live: LiveRequest) -> bytes:
