@@ -20,6 +20,7 @@ class Scope(StrEnum):
     LIST = "Lists"
     LIVE = "Live"
     SESSIONS = "Sessions"
+    METRICS = "Metrics"
     MODELS = "Models"
     REQUEST = "Request"
 
@@ -51,6 +52,7 @@ class Action:
 ACTIONS: tuple[Action, ...] = (
     Action("screen.live", Scope.GLOBAL, ("1",), "Live: every request as it runs"),
     Action("screen.sessions", Scope.GLOBAL, ("2",), "Sessions: conversations and agent runs"),
+    Action("screen.metrics", Scope.GLOBAL, ("3",), "Metrics: traffic over time, in charts"),
     Action("screen.models", Scope.GLOBAL, ("4",), "Models: health, speed and price of every deployment"),
     Action("screen.last", Scope.GLOBAL, ("minus",), "Back to the screen before"),
     Action("pane.next", Scope.GLOBAL, ("tab", "l"), "Next pane", "pane", 45),
@@ -82,6 +84,15 @@ ACTIONS: tuple[Action, ...] = (
     Action("cancel", Scope.LIVE, ("x",), "Cancel the selected request", "cancel", 23, is_mutating=True),
     Action("test", Scope.LIVE, ("t",), "Send a test request through the simulated model", "test", 30, is_mutating=True),
     Action("session.filter", Scope.SESSIONS, ("slash",), "Find a session by any of its words", "find", 22),
+    Action("chart.next", Scope.METRICS, ("right",), "Next chart", "chart", 20),
+    Action("chart.previous", Scope.METRICS, ("left",), "Chart before"),
+    Action("window.longer", Scope.METRICS, ("right_square_bracket",), "A longer window", "longer", 22),
+    Action("window.shorter", Scope.METRICS, ("left_square_bracket",), "A shorter window", "shorter", 23),
+    Action(
+        "metrics.group", Scope.METRICS, ("v",), "Group by model, provider, route, client, key, session", "group", 21
+    ),
+    Action("metrics.freeze", Scope.METRICS, ("space",), "Freeze the charts, or let them run", "freeze", 24),
+    Action("metrics.export", Scope.METRICS, ("e",), "Write the window to a CSV file", "export", 25),
     Action("model.live", Scope.MODELS, ("v",), "Requests of this deployment in Live", "requests", 22),
     Action("tab.overview", Scope.REQUEST, ("a",), "All: timeline, why and numbers", "all", 20),
     Action("tab.why", Scope.REQUEST, ("b",), "Why: every candidate and its reason", "why", 21),

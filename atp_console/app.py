@@ -33,6 +33,7 @@ from atp_console.look import look_for
 from atp_console.screens.base import ConsoleScreen, Due, Go
 from atp_console.screens.dialogs import Choice, Item, Picker, Question
 from atp_console.screens.live import LiveScreen
+from atp_console.screens.metrics import MetricsScreen
 from atp_console.screens.models import ModelsScreen
 from atp_console.screens.request import RequestScreen
 from atp_console.screens.sessions import SessionsScreen
@@ -78,6 +79,7 @@ class ConsoleApp(App[ExitChoice], inherit_bindings=False):
     SCREENS_BY_TAB: ClassVar[dict[str, type[ConsoleScreen]]] = {
         "live": LiveScreen,
         "sessions": SessionsScreen,
+        "metrics": MetricsScreen,
         "models": ModelsScreen,
     }
 
@@ -240,6 +242,10 @@ class ConsoleApp(App[ExitChoice], inherit_bindings=False):
     def do_screen_sessions(self) -> None:
         """Screen 2."""
         self._switch("sessions")
+
+    def do_screen_metrics(self) -> None:
+        """Screen 3."""
+        self._switch("metrics")
 
     def do_screen_models(self) -> None:
         """Screen 4."""

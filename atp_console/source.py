@@ -11,6 +11,7 @@ from typing import Protocol
 
 from atp_engine.client.errors import EngineRefused
 from atp_engine.client.follow import Batch
+from atp_engine.core.metrics_views import MetricsView
 from atp_engine.core.views import LaunchCode, RequestDetail, RequestPage, Snapshot, Tail, TrialReply
 
 
@@ -31,6 +32,10 @@ class EngineSource(Protocol):
 
     async def request(self, id: str) -> RequestDetail:
         """Everything about one request."""
+        ...
+
+    async def metrics(self, window: str, group: str) -> MetricsView:
+        """Traffic of a window, by group."""
         ...
 
     async def tail(self, id: str) -> Tail:
@@ -63,6 +68,7 @@ class ReadOnlySource:
         self.requests = source.requests
         self.request = source.request
         self.tail = source.tail
+        self.metrics = source.metrics
         self.aclose = source.aclose
 
     async def cancel(self, id: str) -> bool:

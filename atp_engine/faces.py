@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 
+from atp_engine.api.admin_metrics import AdminMetrics
 from atp_engine.api.app import ClientRoutes, Front, Row, build_app
+from atp_engine.api.auth import Policy
 from atp_engine.api.exchange import HotEndpoints
 from atp_engine.api.llm import ChatEndpoint
 from atp_engine.api.models import ModelList
@@ -62,7 +64,9 @@ def _client_routes(parts: Parts) -> ClientRoutes:
 
 def _admin_routes(parts: Parts) -> list[Row]:
     """The admin API's modules beside the observatory's."""
-    return []
+    return [
+        ("GET", "/admin/metrics", Policy.VIEW, AdminMetrics(parts.statistics).window),
+    ]
 
 
 class Probes:

@@ -33,6 +33,7 @@ from atp_engine.services.observatory import Observatory
 from atp_engine.services.recorder import Recorder
 from atp_engine.services.runtime import RuntimeRef
 from atp_engine.services.sessions import Sessions
+from atp_engine.services.statistics import Statistics
 from atp_engine.services.trial import Trial
 from atp_engine.services.vitals import Identity, Vitals
 from atp_engine.storage.bodies import BodyStore
@@ -110,6 +111,7 @@ class Parts:
         attempts = Attempts(clock, self._rng, Router(), self.health, self.live, asyncio.sleep)
         self.completions = Completions(self.runtime, self.sessions, self.door, attempts, self.recorder)
         self.trial = Trial(self.completions, self.runtime, self.new_id)
+        self.statistics = Statistics(self.database, clock)
         self.deployments = Deployments(self.runtime, self.health, clock, self.bus)
         identity = Identity(VERSION, self.url, str(loaded.path), clock.now(), clock.monotonic())
         self.vitals = Vitals(identity, clock, self.runtime, self.door, self.meters, self.database, self.repository)

@@ -44,7 +44,7 @@ class Due(Enum):
     """Everything else: twice a second."""
 
 
-TABS = (("1", "Live", "live"), ("2", "Sessions", "sessions"), ("4", "Models", "models"))
+TABS = (("1", "Live", "live"), ("2", "Sessions", "sessions"), ("3", "Metrics", "metrics"), ("4", "Models", "models"))
 
 
 @dataclass

@@ -18,6 +18,7 @@ from atp_engine.client.errors import EngineGone, EngineRefused
 from atp_engine.client.frames import FrameReader
 from atp_engine.core.errors import StreamBroken, UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from atp_engine.core.events import AnyEvent
+from atp_engine.core.metrics_views import MetricsView
 from atp_engine.core.views import (
     CancelReply,
     ConfigView,
@@ -110,6 +111,10 @@ class EngineClient:
     async def deployments(self) -> tuple[DeploymentView, ...]:
         """Every deployment with its live state."""
         return await self._get("/admin/deployments", tuple[DeploymentView, ...])
+
+    async def metrics(self, window: str, group: str) -> MetricsView:
+        """Traffic of a window (`5m` to `7d`) in steps, and its sums by group."""
+        return await self._get("/admin/metrics?" + urlencode({"window": window, "group": group}), MetricsView)
 
     async def connections(self) -> FirstRun:
         """How clients are pointed at the engine."""
