@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from atp_engine.config.positions import KeyPath
 from atp_engine.config.problems import CREDENTIAL_HINT, Complaints, near, shown
+from atp_engine.config.window_checks import check_windows
 from atp_engine.core.redact import holds_credential
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
@@ -41,6 +42,7 @@ def check(tree: Tree, complaints: Complaints, kinds: Collection[str] | None) -> 
             complaints.add(("deployments", name, "provider"), f'there is no provider "{shown(wanted)}"', hint)
     for name, route in routes.items():
         _check_route(name, route, deployments, complaints)
+    check_windows(tree, complaints)
     _check_server(tree.get("server"), complaints)
 
 

@@ -181,7 +181,7 @@ class DeploymentConfig(Section):
     is_enabled: bool = True
     """False takes it out of every route."""
     max_parallel: int = Field(default=0, ge=0, le=100_000)
-    """Most calls in flight at once; 0 is no limit."""
+    """Most calls in flight at once; 0 leaves it to `limits.adaptive`."""
     timeouts: TimeoutOverrides = TimeoutOverrides()
     """Limits for calls to this deployment."""
 
@@ -214,8 +214,52 @@ class RouteConfig(Section):
     """ordered tries from the top; weighted draws the first by weight, the rest follow by weight."""
     description: str = Field(default="", max_length=200)
     """For people."""
+    when_full: Literal["wait", "next"] = "wait"
+    """A deployment without a free slot: wait for one, or go to the next that has one."""
+    midstream: Literal["end", "offer", "restart"] = "end"
+    """A stream that breaks after its first content: end it with an error, begin the answer again on the next
+    deployment for clients that send `x-atp-midstream: restart` (offer), or for all clients of the route."""
+    assume_price: PriceConfig | None = None
+    """Price that windows count for deployments whose own is unknown; without it dollar windows leave them out."""
     timeouts: TimeoutOverrides = TimeoutOverrides()
     """Limits for requests on this route."""
+
+
+class AdaptiveConfig(Section):
+    """Calls in flight per deployment, learned: one more per answer in time, half after overload or a rate limit."""
+
+    is_on: bool = True
+    """False leaves a deployment without `max_parallel` unlimited."""
+    base: int = Field(default=4, ge=1, le=100_000)
+    """Calls in flight that a new deployment starts with."""
+    cap: int = Field(default=64, ge=1, le=100_000)
+    """Most calls in flight for a deployment that states no `max_parallel`, which is its cap otherwise."""
+    floor: int = Field(default=1, ge=1, le=100_000)
+    """Fewest calls in flight, however bad it gets."""
+    latency_target_s: Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)] = 30.0
+    """An answer is in time when its first content (of a stream) or its end (of others) comes this soon."""
+
+
+class WindowConfig(Section):
+    """A budget: what may be in flight and used within a period. A limit that is not given does not bind."""
+
+    scope: Literal["everything", "key", "project", "session", "route", "deployment"] = "everything"
+    """Whose work is counted; each key (project, session ...) has a window of its own."""
+    of: tuple[Annotated[str, Field(min_length=1, max_length=128)], ...] = Field(default=(), max_length=1_000)
+    """Names of keys, projects, routes or deployments; empty means every one."""
+    period: Literal["in_flight", "minute", "hour", "day", "month"] = "day"
+    """What tokens and dollars are counted over: a calendar period in `limits.time_zone`, or what is in flight."""
+    max_parallel: int | None = Field(default=None, ge=1, le=100_000)
+    """Most requests in flight (of a deployment: upstream calls)."""
+    max_tokens: int | None = Field(default=None, ge=0, le=1_000_000_000_000)
+    """Most tokens, prompt and answer together."""
+    max_usd: Annotated[float, Field(ge=0, le=10_000_000, allow_inf_nan=False)] | None = None
+    """Most US dollars. Deployments whose price is unknown are then left out, unless the route has `assume_price`."""
+    requests_per_minute: int | None = Field(default=None, ge=1, le=10_000_000)
+    """Most requests per minute."""
+    on_exceed: Literal["refuse", "queue", "cheapest", "local_only"] = "refuse"
+    """What becomes of a request that does not fit: refused with 429, queued until it fits (at most
+    `limits.queue_timeout_s`), or served by the cheapest deployment, or by local ones only."""
 
 
 class LimitsConfig(Section):
@@ -224,13 +268,16 @@ class LimitsConfig(Section):
     max_parallel: int = Field(default=512, ge=1, le=100_000)
     """Most requests in flight in the whole engine."""
     max_queued: int = Field(default=1_024, ge=0, le=100_000)
-    """Most requests waiting for a place; further ones are refused with 503."""
+    """Most requests waiting for a place or for a deployment's slot; further ones are refused with 503."""
     queue_timeout_s: Seconds = 30.0
-    """Longest wait for a place."""
+    """Longest wait for a place or a slot, all waits of a request together; 0 refuses at once."""
     requests_per_minute: int = Field(default=0, ge=0, le=10_000_000)
     """Per client key; 0 is no limit."""
     max_attempts: int = Field(default=4, ge=1, le=32)
     """Most upstream calls for one request."""
+    time_zone: str = Field(default="UTC", min_length=1, max_length=64)
+    """Whose calendar the windows' days and months follow, such as `Europe/Berlin`."""
+    adaptive: AdaptiveConfig = AdaptiveConfig()
 
 
 class CacheConfig(Section):
@@ -286,6 +333,7 @@ class Config(Section):
     providers: dict[Name, ProviderConfig] = {}
     deployments: dict[Name, DeploymentConfig] = {}
     routes: dict[Name, RouteConfig] = {}
+    windows: dict[Name, WindowConfig] = {}
     limits: LimitsConfig = LimitsConfig()
     cache: CacheConfig = CacheConfig()
     storage: StorageConfig = StorageConfig()

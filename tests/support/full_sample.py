@@ -20,12 +20,13 @@ _HEAD = """\
 # Every key of ATP Console with its default; a line that begins with "# key =" shows a key that has none.
 # Start from minimal.toml and copy from here what you need. Prices are US dollars per million tokens.
 """
-# Tables that people name themselves, each with the name and the values the sample gives to required keys.
+# Tables that people name themselves, each with the name and the values that the sample needs to give.
 _NAMED: dict[str, tuple[str, dict[str, Any]]] = {
     "providers": ("simulated", {"kind": "simulated"}),
     "profiles": ("sim-example", {}),
     "deployments": ("example", {"provider": "simulated", "model": "sim-example"}),
     "routes": ("auto", {"deployments": ["example"]}),
+    "windows": ("team-a", {"max_usd": 25.0}),
 }
 _REQUIRED: dict[str, Any] = {"input": 3.0, "output": 15.0}
 # What a key without a default could look like.
@@ -43,6 +44,9 @@ _SHOWN: dict[str, Any] = {
     "ttft_s": 15.0,
     "idle_s": 20.0,
     "total_s": 600.0,
+    "max_parallel": 8,
+    "max_tokens": 2_000_000,
+    "requests_per_minute": 60,
 }
 
 
@@ -72,7 +76,7 @@ def _blocks(path: tuple[str, ...], field: FieldInfo) -> list[str]:
 
 def _lines(key: str, field: FieldInfo, values: dict[str, Any]) -> list[str]:
     described = textwrap.wrap(field.description or "", 115, initial_indent="# ", subsequent_indent="# ")
-    if field.is_required():
+    if field.is_required() or key in values:
         return [*described, f"{key} = {_toml(values[key])}"]
     if field.default is None:
         return [*described, f"# {key} = {_toml(_SHOWN[key])}"]
