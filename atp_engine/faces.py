@@ -10,6 +10,7 @@ import asyncio
 from atp_engine.api.admin_metrics import AdminMetrics
 from atp_engine.api.app import ClientRoutes, Front, Row, build_app
 from atp_engine.api.auth import Policy
+from atp_engine.api.bases import hot_under_bases, routes_under_bases
 from atp_engine.api.exchange import HotEndpoints
 from atp_engine.api.llm import ChatEndpoint
 from atp_engine.api.models import ModelList
@@ -33,8 +34,8 @@ def build_front(parts: Parts, port: int, stopping: asyncio.Event) -> Front:
         clock=parts.clock,
         new_id=parts.new_id,
         stopping=stopping,
-        hot=_hot(parts),
-        client_routes=_client_routes(parts),
+        hot=hot_under_bases(_hot(parts)),
+        client_routes=routes_under_bases(_client_routes(parts)),
         admin_routes=_admin_routes(parts),
     )
 

@@ -16,13 +16,15 @@ from starlette.types import Receive, Scope, Send
 
 from atp_engine.api.admin import AdminApi, TryModel
 from atp_engine.api.auth import Endpoint, Gate, Policy, PolicyRoute, send_problem
-from atp_engine.api.errors import HeaderList, Problem
+from atp_engine.api.errors import HeaderList, Problem, dialect_of
 from atp_engine.api.exchange import HotEndpoints
 from atp_engine.api.guard import Guard
 from atp_engine.api.health import Health, Probe
 from atp_engine.api.pages import Pages
+from atp_engine.api.preflight import Preflight
 from atp_engine.config.models import Config
 from atp_engine.core.ports import Clock, NewId
+from atp_engine.core.text import safe_text
 from atp_engine.core.types import Caller
 from atp_engine.services.observatory import Observatory
 
@@ -90,6 +92,7 @@ def build_app(
         *_admin_rows(admin),
         *admin_routes,
         *_page_rows(pages),
+        *_preflight_rows(Preflight(observatory.status().version)),
         *((method, path, Policy.CLIENT, endpoint) for method, path, endpoint in client_routes),
     ]
     routes = [
@@ -107,6 +110,8 @@ class Front:
         self.hot = dict(hot)
         self.routes = tuple(routes)
         self._methods = {path: ", ".join(sorted(m for m, p in self.hot if p == path)) for _, path in self.hot}
+        served = [*self.hot, *((next(iter(sorted(route.methods or ()))), route.path) for route in routes)]
+        self._listed = ", ".join(f"{method} {path}" for method, path in served if path.startswith("/v1/") and path[4:])
         self._router = Router(routes, redirect_slashes=False, default=self._not_found)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -121,9 +126,18 @@ class Front:
     async def _not_found(self, scope: Scope, receive: Receive, send: Send) -> None:
         allow = self._methods.get(scope["path"])
         problem = (
-            Problem(405, "method_not_allowed", "This path has no such method.", allow=allow) if allow else _NOT_FOUND
+            Problem(405, "method_not_allowed", "This path has no such method.", allow=allow)
+            if allow
+            else self._unknown(scope)
         )
         await send_problem(problem, self._new_id(), scope, send)
+
+    def _unknown(self, scope: Scope) -> Problem:
+        """A 404 which, below a client's base, says what there is instead."""
+        if dialect_of(scope["path"], scope["headers"]) is None:
+            return _NOT_FOUND
+        asked = safe_text(f"{scope['method']} {scope['path']}", limit=128)
+        return Problem(404, "not_found", f"Nothing is served at {asked}. There are {self._listed}.")
 
 
 def _health_rows(health: Health) -> list[Row]:
@@ -154,9 +168,17 @@ def _admin_rows(admin: AdminApi) -> list[Row]:
     ]
 
 
+def _preflight_rows(preflight: Preflight) -> list[Row]:
+    return [
+        ("GET", "/", Policy.PUBLIC, preflight.about),
+        ("GET", "/v1", Policy.PUBLIC, preflight.about),
+        ("GET", "/v1/", Policy.PUBLIC, preflight.about),
+        ("GET", "/api/hello", Policy.PUBLIC, preflight.hello),
+    ]
+
+
 def _page_rows(pages: Pages) -> list[Row]:
     return [
-        ("GET", "/", Policy.PUBLIC, pages.home),
         ("GET", "/ui", Policy.PUBLIC, pages.home),
         ("GET", "/ui/", Policy.PAGE, pages.live),
         ("GET", "/ui/requests/{id}", Policy.PAGE, pages.request),

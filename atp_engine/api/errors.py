@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from atp_engine.api.bases import split_base
 from atp_engine.core.errors import (
     AdmissionError,
     ATPError,
@@ -123,11 +124,12 @@ def stream_error_event(error: BaseException, dialect: Dialect, request_id: str) 
 
 def dialect_of(path: str, headers: HeaderList) -> Dialect | None:
     """Whose shape an answer on this path must have when no endpoint has said so yet."""
-    if path.startswith("/v1/messages"):
+    base, path = split_base(path)
+    if base == "/anthropic" or path.startswith("/v1/messages"):
         return Dialect.ANTHROPIC
-    if not path.startswith("/v1/"):
+    if not path.startswith("/v1/") and not base:
         return None
-    if any(name == b"anthropic-version" for name, _ in headers):
+    if not base and any(name == b"anthropic-version" for name, _ in headers):
         return Dialect.ANTHROPIC
     return Dialect.OPENAI_CHAT
 

@@ -1,7 +1,7 @@
 """`GET /v1/models` and `/v1/models/{id}`: what clients may ask for, in OpenAI's or Anthropic's shape.
 
-Anthropic's shape is used when the request carries `anthropic-version`. Each entry also says context
-window, price and whether it is usable now, which SDKs ignore and people read.
+Anthropic's shape is used when the request carries `anthropic-version` or comes under `/anthropic`. Each
+entry also says context window, price, health and whether it is usable now, which SDKs ignore and people read.
 """
 
 from __future__ import annotations
@@ -12,15 +12,20 @@ import msgspec
 from starlette.responses import Response
 
 from atp_engine.api.auth import Call
-from atp_engine.core.errors import UnknownModel
+from atp_engine.api.errors import dialect_of
+from atp_engine.core.errors import InvalidRequest, UnknownModel
 from atp_engine.core.ports import Clock
 from atp_engine.core.pricing import NANO_PER_USD
+from atp_engine.core.types import DeploymentSpec, Dialect
 from atp_engine.routing.health import HealthBook
 from atp_engine.routing.table import Route
 from atp_engine.services.runtime import Runtime, RuntimeRef
 
 _CREATED_AT = "1970-01-01T00:00:00Z"
-"""Vendors' own dates are not known to a router; SDKs want the field."""
+"""Vendors' own dates are not known to a router; SDKs want the field, and the epoch says unknown."""
+_MOST = 1_000
+_GRADES = ("healthy", "unknown", "degraded", "failing")
+"""From best to worst."""
 
 
 class ModelList:
@@ -32,25 +37,13 @@ class ModelList:
         self._clock = clock
 
     async def all(self, call: Call) -> Response:
-        """Every name that can be asked for."""
+        """Every name that can be asked for; Anthropic's pages go by `limit`, `after_id`, `before_id`."""
         runtime = self._runtime.current
-        routes = [runtime.table.resolve(name) for name in runtime.table.names()]
-        found = [
-            self._entry(route, name, runtime)
-            for route, name in zip(routes, runtime.table.names(), strict=True)
-            if route
-        ]
+        names = runtime.table.names()
+        found = [self._entry(route, name, runtime) for name in names if (route := runtime.table.resolve(name))]
         if not _is_anthropic(call):
             return _answer({"object": "list", "data": [_openai(entry) for entry in found]})
-        entries = [_anthropic(entry) for entry in found]
-        ids = [entry["id"] for entry in entries]
-        page = {
-            "data": entries,
-            "has_more": False,
-            "first_id": ids[0] if ids else None,
-            "last_id": ids[-1] if ids else None,
-        }
-        return _answer(page)
+        return _answer(_page([_anthropic(entry) for entry in found], call))
 
     async def one(self, call: Call) -> Response:
         """One name; raises UnknownModel (404) when nothing has it."""
@@ -64,25 +57,33 @@ class ModelList:
         return _answer(_anthropic(entry) if _is_anthropic(call) else _openai(entry))
 
     def _entry(self, route: Route, name: str, runtime: Runtime) -> dict[str, Any]:
-        now = self._clock.monotonic()
+        """What is known of a name. The price is that of the first deployment, which is meant to serve."""
         first = route.deployments[0]
         price = runtime.table.price(first)
-        contexts = [spec.context_tokens for spec in route.deployments if spec.context_tokens]
+        now = self._clock.monotonic()
         usable = [spec for spec in route.deployments if spec.is_enabled and self._health.is_callable(spec.key, now)]
-        known = None if price is None else price
         return {
             "id": name,
             "owned_by": first.provider if len(route.deployments) == 1 else "atp",
-            "context_tokens": max(contexts) if contexts else None,
+            "context_tokens": max(spec.context_tokens for spec in route.deployments) or None,
+            "max_output_tokens": max(spec.max_output_tokens for spec in route.deployments) or None,
+            "health": min((self._grade(spec, now) for spec in route.deployments), key=_GRADES.index),
             "is_usable": bool(usable),
             "deployments": [spec.key for spec in route.deployments],
-            "input_usd_per_mtok": None if known is None else known.input_nusd / NANO_PER_USD,
-            "output_usd_per_mtok": None if known is None else known.output_nusd / NANO_PER_USD,
+            "input_usd_per_mtok": None if price is None else price.input_nusd / NANO_PER_USD,
+            "output_usd_per_mtok": None if price is None else price.output_nusd / NANO_PER_USD,
         }
+
+    def _grade(self, spec: DeploymentSpec, now: float) -> str:
+        """healthy, degraded, failing, or unknown while there was no traffic."""
+        health = self._health.get(spec.key)
+        grade = "unknown" if health is None else health.grade(now)
+        return grade if grade in _GRADES else "unknown"
 
 
 def _is_anthropic(call: Call) -> bool:
-    return "anthropic-version" in call.request.headers
+    request = call.request
+    return dialect_of(request.scope["path"], request.scope["headers"]) is Dialect.ANTHROPIC
 
 
 def _openai(entry: dict[str, Any]) -> dict[str, Any]:
@@ -90,7 +91,46 @@ def _openai(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def _anthropic(entry: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "model", "display_name": entry["id"], "created_at": _CREATED_AT, **entry}
+    """With the fields of version 2026-10-21, which older SDKs ignore."""
+    return {
+        "type": "model",
+        "display_name": entry["id"],
+        "created_at": _CREATED_AT,
+        "lifecycle": "active",
+        "max_input_tokens": entry["context_tokens"],
+        "max_tokens": entry["max_output_tokens"],
+        **entry,
+    }
+
+
+def _page(entries: list[dict[str, Any]], call: Call) -> dict[str, Any]:
+    """The part of the list that was asked for. Raises InvalidRequest naming the parameter."""
+    query = call.request.query_params
+    limit = query.get("limit", str(_MOST))
+    if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:5]) <= _MOST):
+        raise InvalidRequest(f"`limit` must be a number from 1 to {_MOST}.", param="limit")
+    ids = [entry["id"] for entry in entries]
+    first, last = 0, len(ids)
+    for name in ("after_id", "before_id"):
+        wanted = query.get(name)
+        if wanted is None:
+            continue
+        if wanted not in ids:
+            raise InvalidRequest(f"`{name}` is no model of this list.", param=name)
+        if name == "after_id":
+            first = ids.index(wanted) + 1
+        else:
+            last = ids.index(wanted)
+    page = entries[first:last]
+    size = int(limit)
+    is_backwards = "before_id" in query and "after_id" not in query
+    shown = page[-size:] if is_backwards else page[:size]
+    return {
+        "data": shown,
+        "has_more": len(shown) < len(page),
+        "first_id": shown[0]["id"] if shown else None,
+        "last_id": shown[-1]["id"] if shown else None,
+    }
 
 
 def _answer(content: dict[str, Any]) -> Response:

@@ -94,7 +94,7 @@ async def test_a_range_is_not_honoured() -> None:
 async def test_the_bare_address_leads_to_the_dashboard() -> None:
     face = build_face()
     for path in ("/", "/ui"):
-        answer = await ask(face.app, "GET", path)
+        answer = await ask(face.app, "GET", path, headers=[("accept", "text/html,*/*")])
         assert (answer.status, answer.header("location")) == (303, "/ui/")
 
 

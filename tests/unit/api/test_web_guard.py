@@ -204,7 +204,7 @@ async def test_refusals_speak_the_dialect_of_the_path() -> None:
 
 async def test_unknown_paths_and_wrong_methods_say_so_in_the_right_shape() -> None:
     face = build_face(hot=HOT)
-    assert (await ask(face.app, "HEAD", "/api/hello")).status == 404
+    assert (await ask(face.app, "HEAD", "/api/nothing")).status == 404
     wrong = await ask(face.app, "GET", "/v1/messages")
     assert (wrong.status, wrong.header("allow"), wrong.json()["type"]) == (405, "POST", "error")
     wrong = await ask(face.app, "PUT", "/ui/login", headers=JSON)
