@@ -180,6 +180,6 @@ def test_the_declared_dependencies_are_what_the_product_imports() -> None:
     declared = {re.split(r"[^A-Za-z0-9_-]", text)[0].replace("-", "_").lower() for text in project["dependencies"]}
     used = {name.split(".")[0].lower() for file in PRODUCT for name, _ in imported(file)}
     third_party = used - {name.lower() for name in sys.stdlib_module_names} - set(PACKAGES)
-    brought_by = {"pydantic_core": "pydantic", "rich": "textual", "yarl": "aiohttp"}
+    brought_by = {"pydantic_core": "pydantic", "rich": "textual", "yarl": "aiohttp", "yaml": "pyyaml"}
     needed = {brought_by.get(name, name) for name in third_party}
     assert needed == declared
