@@ -32,7 +32,7 @@ Usd = Annotated[float, Field(ge=0, le=100_000, allow_inf_nan=False)]
 class Section(BaseModel):
     """A table of the file: unknown keys are errors, values never change."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class ServerConfig(Section):

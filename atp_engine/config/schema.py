@@ -9,12 +9,18 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from atp_engine.config.descriptions import descriptions
 from atp_engine.config.models import Config
 
 
 def schema() -> dict[str, Any]:
     """The schema as a tree: draft 2020-12, every key with its description."""
-    tree: dict[str, Any] = _without_null(Config.model_json_schema())
+    made = Config.model_json_schema()
+    tables = {**made.get("$defs", {}), Config.__name__: made}
+    for name, keys in descriptions(Config).items():
+        for key, text in keys.items():
+            tables[name]["properties"][key]["description"] = text
+    tree: dict[str, Any] = _without_null(made)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "ATP Console configuration",

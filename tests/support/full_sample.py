@@ -13,6 +13,7 @@ import tomlkit
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from atp_engine.config.descriptions import descriptions
 from atp_engine.config.first_run import Detection, render
 from atp_engine.config.models import Config
 
@@ -66,16 +67,17 @@ def _blocks(path: tuple[str, ...], field: FieldInfo) -> list[str]:
         path, values = (*path, name), given
     lines = [f"# {(model.__doc__ or '').strip()}", f"[{'.'.join(path)}]"]
     inner: list[str] = []
+    told = descriptions(model)[model.__name__]
     for key, member in model.model_fields.items():
         if _has_table(member):
             inner.extend(_blocks((*path, key), member))
         else:
-            lines.extend(_lines(key, member, values))
+            lines.extend(_lines(key, member, values, told.get(key, "")))
     return ["\n".join(lines) + "\n", *inner]
 
 
-def _lines(key: str, field: FieldInfo, values: dict[str, Any]) -> list[str]:
-    described = textwrap.wrap(field.description or "", 115, initial_indent="# ", subsequent_indent="# ")
+def _lines(key: str, field: FieldInfo, values: dict[str, Any], description: str) -> list[str]:
+    described = textwrap.wrap(description, 115, initial_indent="# ", subsequent_indent="# ")
     if field.is_required() or key in values:
         return [*described, f"{key} = {_toml(values[key])}"]
     if field.default is None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
-from pydantic import BaseModel
 
+from atp_engine.config.descriptions import descriptions, models_below
 from atp_engine.config.first_run import Detection, render
 from atp_engine.config.load import load, parse
 from atp_engine.config.models import Config, RouteConfig, WeightedTarget
@@ -17,18 +17,6 @@ from tests.support.full_sample import full_sample
 
 SAMPLES = Path(__file__).parents[3] / "sample_config"
 KINDS = frozenset(["simulated", "anthropic", "ollama", "lmstudio", "llamacpp", "vllm"])
-
-
-def models_below(model: type[BaseModel]) -> set[type[BaseModel]]:
-    found = {model}
-    for field in model.model_fields.values():
-        parts = [field.annotation]
-        while parts:
-            part = parts.pop()
-            parts.extend(get_args(part))
-            if isinstance(part, type) and issubclass(part, BaseModel) and part not in found:
-                found |= models_below(part)
-    return found
 
 
 @pytest.mark.parametrize("name", ["minimal", "full", "local_models", "edge"])
@@ -46,7 +34,7 @@ def test_the_full_sample_shows_every_key_of_every_table() -> None:
     text = full_sample()
     keys = {line.removeprefix("# ").split(" = ")[0] for line in text.splitlines() if " = " in line}
     headers = {part for line in text.splitlines() if line.startswith("[") for part in line.strip("[]").split(".")}
-    for model in models_below(Config) - {WeightedTarget}:
+    for model in set(models_below(Config)) - {WeightedTarget}:
         assert set(model.model_fields) <= keys | headers, model
 
 
@@ -61,10 +49,11 @@ def test_the_full_sample_states_the_defaults() -> None:
 
 
 def test_every_key_has_a_description() -> None:
+    told = descriptions(Config)
     for model in models_below(Config):
         assert model.__doc__
-        for name, field in model.model_fields.items():
-            assert field.description or (model is Config), f"{model.__name__}.{name}"
+        for name in model.model_fields:
+            assert told[model.__name__].get(name) or model is Config, f"{model.__name__}.{name}"
 
 
 def test_the_schema_knows_every_key_and_has_nothing_that_toml_lacks() -> None:
