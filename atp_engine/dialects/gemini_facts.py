@@ -1,0 +1,133 @@
+"""The light read of a Gemini request: what routing, limits and sessions need of it.
+
+Called through `facts.read_facts` for every request; texts are looked at, never kept. `model` and
+`stream` are members that `api/gemini` took from the path. The dialect has no field for a session.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from atp_engine.core.types import RequestFacts
+from atp_engine.dialects.estimate import BYTES_PER_TOKEN, IMAGE_TOKENS, estimate_tokens
+from atp_engine.dialects.reading import NULL, Count, ModelName, decode_body, prefix_seed
+from atp_engine.dialects.gemini_seals import FOREIGN_START
+
+_FILE_BYTES_PER_TOKEN = 32.0
+_FOREIGN = b'"' + FOREIGN_START.encode()
+
+
+class _Blob(msgspec.Struct, gc=False):
+    mimeType: str = ""
+    mime_type: str = ""
+    data: msgspec.Raw = NULL
+
+
+class _Part(msgspec.Struct, gc=False):
+    text: str | None = None
+    inlineData: _Blob | None = None
+    inline_data: _Blob | None = None
+    fileData: _Blob | None = None
+    file_data: _Blob | None = None
+
+
+class _Content(msgspec.Struct, gc=False):
+    role: Literal["user", "model", "function", "tool", ""] | None = None
+    parts: list[_Part] | _Part | None = None
+
+
+class _System(msgspec.Struct, gc=False):
+    parts: list[_Part] | _Part | None = None
+
+
+class _Thinking(msgspec.Struct, gc=False):
+    thinkingBudget: int | None = None
+    thinkingLevel: str | None = None
+
+
+class _Config(msgspec.Struct, gc=False):
+    maxOutputTokens: Count | None = None
+    max_output_tokens: Count | None = None
+    temperature: float | None = None
+    topP: float | None = None
+    responseMimeType: str | None = None
+    response_mime_type: str | None = None
+    thinkingConfig: _Thinking | None = None
+    thinking_config: _Thinking | None = None
+
+
+class _Body(msgspec.Struct, gc=False):
+    model: ModelName
+    contents: Annotated[list[_Content], msgspec.Meta(min_length=1)] | _Content
+    stream: bool | None = None
+    systemInstruction: _System | None = None
+    system_instruction: _System | None = None
+    tools: list[msgspec.Raw] | dict[str, msgspec.Raw] | None = None
+    generationConfig: _Config | None = None
+    generation_config: _Config | None = None
+
+
+_BODY = msgspec.json.Decoder(_Body)
+
+
+def read_facts(body: bytes, bytes_per_token: float = BYTES_PER_TOKEN) -> RequestFacts:
+    """The facts of a generateContent request; raises InvalidRequest whose `param` names the field."""
+    request = decode_body(_BODY, body)
+    contents = request.contents if isinstance(request.contents, list) else [request.contents]
+    config = request.generationConfig or request.generation_config or _Config()
+    thinking = config.thinkingConfig or config.thinking_config
+    images, media_bytes, file_bytes = _media(contents)
+    text_bytes = max(len(body) - media_bytes, 0)
+    tokens = estimate_tokens(text_bytes, bytes_per_token) + images * IMAGE_TOKENS
+    return RequestFacts(
+        model=request.model,
+        is_stream=request.stream is True,
+        has_tools=bool(request.tools),
+        has_images=images > 0,
+        wants_json=(config.responseMimeType or config.response_mime_type) == "application/json",
+        wants_usage=True,
+        wants_reasoning=thinking is not None and thinking.thinkingBudget != 0,
+        max_output_tokens=config.maxOutputTokens or config.max_output_tokens or 0,
+        prompt_bytes=text_bytes,
+        prompt_tokens_estimate=tokens + estimate_tokens(file_bytes, _FILE_BYTES_PER_TOKEN),
+        message_count=len(contents),
+        session_hint="",
+        prefix_seed=prefix_seed(_said(request.systemInstruction or request.system_instruction), _opening(contents)),
+        has_unsigned_thinking=_FOREIGN in body,
+    )
+
+
+def _parts(parts: list[_Part] | _Part | None) -> list[_Part]:
+    return parts if isinstance(parts, list) else [parts] if parts is not None else []
+
+
+def _media(contents: list[_Content]) -> tuple[int, int, int]:
+    """Pictures, bytes of all media, and bytes of other files among them."""
+    images = media_bytes = file_bytes = 0
+    for content in contents:
+        for part in _parts(content.parts):
+            blob = part.inlineData or part.inline_data or part.fileData or part.file_data
+            if blob is None:
+                continue
+            size = len(memoryview(blob.data))
+            media_bytes += size
+            if (blob.mimeType or blob.mime_type).startswith("image/"):
+                images += 1
+            else:
+                file_bytes += size
+    return images, media_bytes, file_bytes
+
+
+def _said(content: _System | _Content | None) -> str | None:
+    if content is None:
+        return None
+    return "\n".join([part.text for part in _parts(content.parts) if part.text])
+
+
+def _opening(contents: list[_Content]) -> str | None:
+    for content in contents:
+        if content.role != "model":
+            return _said(content)
+    return None
