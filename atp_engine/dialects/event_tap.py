@@ -11,7 +11,8 @@ from abc import ABC, abstractmethod
 from atp_engine.core.errors import BadUpstreamReply, StreamBroken, UpstreamError
 from atp_engine.core.types import RequestFacts, TokenUsage
 from atp_engine.dialects.estimate import tokens_of_chars
-from atp_engine.dialects.sse import EventTooLarge, Splitter, SseEvent, events, last_event
+from atp_engine.dialects.framing import SSE, Framing
+from atp_engine.dialects.sse import EventTooLarge, SseEvent
 from atp_engine.dialects.text_tail import TextTail
 
 
@@ -20,6 +21,7 @@ class EventTap(ABC):
 
     __slots__ = (
         "_facts",
+        "_framing",
         "_splitter",
         "_tail",
         "content_events",
@@ -32,9 +34,10 @@ class EventTap(ABC):
         "usage",
     )
 
-    def __init__(self, facts: RequestFacts) -> None:
+    def __init__(self, facts: RequestFacts, framing: Framing = SSE) -> None:
         self._facts = facts
-        self._splitter = Splitter()
+        self._framing = framing
+        self._splitter = framing.splitter()
         self._tail = TextTail()
         self.has_content = False
         self.is_complete = False
@@ -66,7 +69,7 @@ class EventTap(ABC):
 
     def _block(self, block: bytes) -> bytes:
         """The bytes for a block of whole events; overridden where the usual block has a shorter way."""
-        return self._events(events(block))
+        return self._events(self._framing.events(block))
 
     def _events(self, found: list[SseEvent]) -> bytes:
         kept: list[bytes] = []
@@ -91,7 +94,7 @@ class EventTap(ABC):
         return self.error is not None or self.is_complete
 
     def _rest(self) -> bytes:
-        event = None if self._is_over() else last_event(self._splitter.rest())
+        event = None if self._is_over() else self._framing.last_event(self._splitter.rest())
         if event is None:
             return b""
         kept = self._take(event)
