@@ -170,7 +170,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         write_if_missing(paths.config_file, detection)
 
     def read() -> Loaded:
-        return _overridden(load(paths.config_file, kinds()), arguments)
+        return _overridden(load(paths.config_file, kinds(), environment.aliases), arguments)
 
     loaded = read()
     logging = loaded.config.logging
@@ -379,9 +379,9 @@ def _check(arguments: argparse.Namespace) -> int:
     from atp_engine.providers.registry import kinds
 
     environment, paths = _places(arguments)
-    loaded = load(arguments.file or paths.config_file, kinds())
+    loaded = load(arguments.file or paths.config_file, kinds(), environment.aliases)
     _, problems = resolve_all(loaded.config, loaded.path, environment)
-    for problem in (*loaded.warnings, *problems):
+    for problem in (*loaded.warnings, *loaded.notices, *problems):
         print(problem, file=sys.stderr)
     config = loaded.config
     print(

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from atp_engine.config.positions import KeyPath
 from atp_engine.config.problems import CREDENTIAL_HINT, Complaints, near, shown
+from atp_engine.config.sanity import check_sanity
 from atp_engine.config.window_checks import check_windows
 from atp_engine.core.redact import holds_credential
 
@@ -41,8 +42,9 @@ def check(tree: Tree, complaints: Complaints, kinds: Collection[str] | None) -> 
             hint = near(wanted, list(providers)) or f"define [providers.{shown(wanted)}]"
             complaints.add(("deployments", name, "provider"), f'there is no provider "{shown(wanted)}"', hint)
     for name, route in routes.items():
-        _check_route(name, route, deployments, complaints)
+        _check_route(name, route, deployments, routes, complaints)
     check_windows(tree, complaints)
+    check_sanity(tree, complaints)
     _check_server(tree.get("server"), complaints)
 
 
@@ -123,7 +125,9 @@ def _check_headers(path: KeyPath, headers: Any, complaints: Complaints) -> None:
             complaints.add((*path, name), "a header's value is printable ASCII on one line")
 
 
-def _check_route(name: str, route: Tree, deployments: Mapping[str, Tree], complaints: Complaints) -> None:
+def _check_route(
+    name: str, route: Tree, deployments: Mapping[str, Tree], routes: Mapping[str, Tree], complaints: Complaints
+) -> None:
     path: KeyPath = ("routes", name, "deployments")
     targets = route.get("deployments")
     if not isinstance(targets, (list, tuple)):
@@ -135,7 +139,10 @@ def _check_route(name: str, route: Tree, deployments: Mapping[str, Tree], compla
         at: KeyPath = (*path, place, "deployment") if is_table else (*path, place)
         if not isinstance(wanted, str):
             continue
-        if wanted not in deployments:
+        if wanted not in deployments and wanted in routes:
+            itself = "itself" if wanted == name else f'"{shown(wanted)}", which is a route'
+            complaints.add(at, f"names {itself}", "a route lists deployments, so that none can go in a circle")
+        elif wanted not in deployments:
             hint = near(wanted, list(deployments)) or f"define [deployments.{shown(wanted)}]"
             complaints.add(at, f'there is no deployment "{shown(wanted)}"', hint)
         elif wanted in seen:

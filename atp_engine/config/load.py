@@ -6,14 +6,9 @@ down. A file either becomes a whole `Config` or raises; nothing is applied in pa
 
 from __future__ import annotations
 
-import codecs
-import errno
 import os
-import re
-import stat
 import tempfile
-import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,21 +16,15 @@ from typing import Any
 from pydantic import ValidationError
 
 from atp_engine.config.checks import check
+from atp_engine.config.legacy import Alias, aliases
 from atp_engine.config.models import Config
 from atp_engine.config.positions import Positions
 from atp_engine.config.problems import Complaints
+from atp_engine.config.reading import MAX_FILE_BYTES, read_text, read_toml, refusal
+from atp_engine.config.sources import FRAGMENTS, MAX_FRAGMENTS, SourceFile, Sources, merged, plain
 from atp_engine.core.errors import ConfigError, ConfigProblem
-from atp_engine.core.text import safe_text
 
-MAX_FILE_BYTES = 1_048_576
-"""Longest config file; a thousand deployments are far below."""
 _MAX_PROBLEMS = 100
-_MAX_DEPTH = 32
-_MAX_DOTS = 64
-_QUOTED = re.compile(r"\"[^\"\n]*\"|'[^'\n]*'")
-_TOML_PLACE = re.compile(
-    r"^(?P<message>.*?) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)$", re.DOTALL
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +48,15 @@ class Environment:
     """ATP_DATA_DIR: another data directory."""
     url: str
     """ATP_URL: an engine to attach to, empty when not set."""
+    editor: str
+    """VISUAL or EDITOR: what a person edits text with, empty when not set."""
     variables: Mapping[str, str] = field(repr=False)
     """Everything, for `env:NAME` references; not for printing."""
+
+    @property
+    def aliases(self) -> tuple[Alias, ...]:
+        """Old `ROUTER_*` variables that stand for keys of the file."""
+        return aliases(self.variables)
 
     def has(self, name: str) -> bool:
         """True if the variable is set and not empty."""
@@ -74,7 +70,17 @@ class Loaded:
     config: Config
     path: Path
     text: str
+    """The main file, as it stands on the disk."""
     warnings: tuple[ConfigProblem, ...]
+    sources: Sources
+    fragments: tuple[SourceFile, ...] = ()
+    notices: tuple[str, ...] = ()
+    """What still works and has a new name."""
+
+    @property
+    def files(self) -> tuple[SourceFile, ...]:
+        """Every file, the main one first."""
+        return (SourceFile(self.path, self.text), *self.fragments)
 
 
 def environment() -> Environment:
@@ -89,32 +95,57 @@ def environment() -> Environment:
         temp_dir=Path(tempfile.gettempdir()),
         uid=os.getuid(),
         is_color_off=bool(variables.get("NO_COLOR")),
-        config_file=_chosen(variables.get("ATP_CONFIG"), home),
-        data_dir=_chosen(variables.get("ATP_DATA_DIR"), home),
+        config_file=_chosen(variables.get("ATP_CONFIG") or variables.get("ROUTER_CONFIG"), home),
+        data_dir=_chosen(variables.get("ATP_DATA_DIR") or variables.get("ROUTER_DATA_DIR"), home),
         url=variables.get("ATP_URL", ""),
+        editor=variables.get("VISUAL") or variables.get("EDITOR", ""),
         variables=variables,
     )
 
 
-def load(path: Path, kinds: Collection[str] | None = None) -> Loaded:
-    """Reads and checks the file; raises ConfigError with every problem that was found.
+def load(path: Path, kinds: Collection[str] | None = None, old: Sequence[Alias] = ()) -> Loaded:
+    """Reads and checks the file and its fragments; raises ConfigError with every problem that was found.
 
-    `kinds` are the provider kinds that the registry knows; None skips that check.
+    `kinds` are the provider kinds that the registry knows; None skips that check. `old` are variables that
+    stand for keys which the files do not state.
     """
-    return parse(_read(path), path, kinds)
+    return parse(read_text(path), path, kinds, read_fragments(path), old)
 
 
-def parse(text: str, path: Path, kinds: Collection[str] | None = None) -> Loaded:
+def read_fragments(path: Path) -> tuple[SourceFile, ...]:
+    """The `conf.d/*.toml` beside the main file, by name; raises ConfigError for one that cannot be read."""
+    try:
+        found = sorted(
+            entry for entry in (path.parent / FRAGMENTS).iterdir() if entry.suffix == ".toml" and entry.name[0] != "."
+        )
+    except OSError:  # there is none, or it is no directory
+        return ()
+    if len(found) > MAX_FRAGMENTS:
+        raise refusal(str(path.parent / FRAGMENTS), f"holds more than {MAX_FRAGMENTS} fragments")
+    return tuple(SourceFile(entry, read_text(entry)) for entry in found)
+
+
+def parse(
+    text: str,
+    path: Path,
+    kinds: Collection[str] | None = None,
+    fragments: Sequence[SourceFile] = (),
+    old: Sequence[Alias] = (),
+) -> Loaded:
     """Checks a text as if it stood in the file at `path`; raises ConfigError with every problem.
 
     Paths in it (`ca_file`, `logging.file`) become absolute, from the directory of `path`.
     """
     name = str(path)
-    if len(text) > MAX_FILE_BYTES:
-        raise _refusal(name, "is larger than 1 MiB, which no config file is")
-    text = text.removeprefix("\ufeff").replace("\r\n", "\n")
-    tree = _read_toml(text, name)
-    complaints = Complaints(name, Positions(text))
+    if sum(len(file.text) for file in fragments) + len(text) > MAX_FILE_BYTES:
+        raise refusal(name, "is larger than 1 MiB, which no config file is")
+    texts = [(str(file.path), plain(file.text)) for file in (SourceFile(path, text), *fragments)]
+    trees = [(file, read_toml(content, file)) for file, content in texts]
+    places = [(file, Positions(content)) for file, content in texts]
+    sources = Sources(places)
+    tree = merged(trees, places) if fragments else trees[0][1]
+    notices = _with_old(tree, old)
+    complaints = Complaints(sources)
     check(tree, complaints, kinds)
     try:
         config = Config.model_validate(_in_place(tree, path.parent), strict=True)
@@ -124,86 +155,24 @@ def parse(text: str, path: Path, kinds: Collection[str] | None = None) -> Loaded
     errors = complaints.errors()
     if config is None or errors:
         raise ConfigError(_at_most(errors, name))
-    return Loaded(config=config, path=path, text=text, warnings=tuple(complaints.warnings()[:_MAX_PROBLEMS]))
+    warnings = tuple(complaints.warnings()[:_MAX_PROBLEMS])
+    return Loaded(config, path, text, warnings, sources, tuple(fragments), notices)
 
 
-def _read(path: Path) -> str:
-    """The file's text; raises ConfigError with a plain reason when there is none to be had."""
-    name = str(path)
-    try:
-        # Not blocking: opening a named pipe would otherwise wait for its other end.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise _refusal(name, "is not a file")
-            content = file.read(MAX_FILE_BYTES + 1)
-    except OSError as failure:
-        raise _refusal(name, _reason(failure)) from failure
-    if len(content) > MAX_FILE_BYTES:
-        raise _refusal(name, "is larger than 1 MiB, which no config file is")
-    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise _refusal(name, "is UTF-16 text", "save it as UTF-8")
-    if b"\x00" in content:
-        raise _refusal(name, "is a binary file, not TOML text")
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError as wrong:
-        before = content[: wrong.start].decode("utf-8")
-        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
-        raise ConfigError(
-            [ConfigProblem(name, line, column, "", "this byte is not UTF-8 text", "save the file as UTF-8")]
-        ) from wrong
-
-
-def _reason(failure: OSError) -> str:
-    reasons = {
-        errno.ENOENT: "does not exist",
-        errno.EACCES: "may not be read by this user",
-        errno.EPERM: "may not be read by this user",
-        errno.EISDIR: "is a directory",
-        errno.ELOOP: "is a link that leads nowhere",
-        errno.ENAMETOOLONG: "has too long a name",
-    }
-    return reasons.get(failure.errno or 0, f"cannot be read ({os.strerror(failure.errno or errno.EIO)})")
-
-
-def _read_toml(text: str, name: str) -> dict[str, Any]:
-    for number, line in enumerate(text.split("\n"), 1):
-        # tomllib's time for a dotted key grows with the square of its parts.
-        if line.count(".") > _MAX_DOTS and _QUOTED.sub("", line).count(".") > _MAX_DOTS:
-            raise ConfigError([ConfigProblem(name, number, 1, "", f"a key has more than {_MAX_DOTS} parts")])
-    try:
-        tree = tomllib.loads(text)
-        if not _is_shallow(tree, _MAX_DEPTH):
-            raise _refusal(name, f"is nested deeper than {_MAX_DEPTH} levels")
-    except RecursionError as wrong:
-        raise _refusal(name, f"is nested deeper than {_MAX_DEPTH} levels") from wrong
-    except ValueError as wrong:  # TOMLDecodeError, and int() on thousands of digits
-        raise ConfigError([_syntax_problem(text, name, str(wrong))]) from wrong
-    return tree
-
-
-def _syntax_problem(text: str, name: str, said: str) -> ConfigProblem:
-    place = _TOML_PLACE.match(said)
-    if place is None:
-        return ConfigProblem(
-            name, 0, 0, "", "is not valid TOML: a number is too long" if "digits" in said else "is not valid TOML"
-        )
-    line, column = place["line"], place["column"]
-    if line is None:
-        lines = text.rstrip().split("\n")
-        line, column = str(len(lines)), str(len(lines[-1]) + 1)
-    message = place["message"]
-    message = safe_text(message[:1].lower() + message[1:], limit=200)
-    hint = "text is written in quotes" if message.startswith("invalid value") else ""
-    return ConfigProblem(name, int(line), int(column), "", f"not valid TOML: {message}", hint)
-
-
-def _is_shallow(value: Any, levels: int) -> bool:
-    if not isinstance(value, (dict, list)):
-        return True
-    children = value.values() if isinstance(value, dict) else value
-    return levels > 0 and all(_is_shallow(child, levels - 1) for child in children)
+def _with_old(tree: dict[str, Any], old: Sequence[Alias]) -> tuple[str, ...]:
+    """Puts old variables where the files say nothing, and says what to write instead."""
+    notices = []
+    for alias in old:
+        section, key = str(alias.key[0]), str(alias.key[-1])
+        table = tree.setdefault(section, {})
+        if not isinstance(table, dict):
+            continue
+        if key in table:
+            notices.append(f"{alias.variable} is ignored: the file states {section}.{key}; remove the variable")
+            continue
+        table[key] = alias.value
+        notices.append(f"{alias.variable} is an old name; state {section}.{key} in the file instead")
+    return tuple(notices)
 
 
 def _in_place(tree: dict[str, Any], directory: Path) -> dict[str, Any]:
@@ -223,15 +192,14 @@ def _frozen(value: Any) -> Any:
     return tuple(_frozen(child) for child in value) if isinstance(value, list) else value
 
 
-def _refusal(name: str, message: str, hint: str = "") -> ConfigError:
-    return ConfigError([ConfigProblem(name, 0, 0, "", message, hint)])
-
-
 def _at_most(problems: list[ConfigProblem], name: str) -> list[ConfigProblem]:
     left = len(problems) - _MAX_PROBLEMS
     if left <= 0:
         return problems
-    return [*problems[:_MAX_PROBLEMS], ConfigProblem(name, 0, 0, "", f"and {left} further problems")]
+    return [
+        *problems[:_MAX_PROBLEMS],
+        ConfigProblem(name, problems[_MAX_PROBLEMS].line, 1, "", f"and {left} further problems"),
+    ]
 
 
 def _absolute(text: str | None) -> Path | None:

@@ -52,6 +52,12 @@ class Positions:
         """Where the value begins, or else its key, or the nearest table around it."""
         return self._nearest(path, self._values, self._keys)
 
+    def depth(self, path: KeyPath) -> int:
+        """How much of the path stands in this text: the number of its leading parts."""
+        while path and path not in self._keys and path not in self._values:
+            path = path[:-1]
+        return len(path)
+
     def spot(self, offset: int) -> Spot:
         """The place of the character at `offset`."""
         line = bisect_right(self._starts, offset)

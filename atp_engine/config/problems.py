@@ -15,7 +15,8 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from atp_engine.config.models import Config
-from atp_engine.config.positions import KeyPath, Positions, Spot
+from atp_engine.config.positions import KeyPath
+from atp_engine.config.sources import Sources
 from atp_engine.core.errors import ConfigProblem
 from atp_engine.core.redact import holds_credential, redact
 from atp_engine.core.text import safe_text
@@ -55,22 +56,19 @@ CREDENTIAL_HINT = "keep it out of the file and refer to it: env:NAME, file:PATH 
 
 
 class Complaints:
-    """Collects the problems of one file, each with its place; the same place and message count once."""
+    """Collects the problems of one config, each with its place; the same place and message count once."""
 
-    def __init__(self, path: str, positions: Positions | None) -> None:
-        self._path = path
-        self._positions = positions
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
         self._found: dict[tuple[str, str], ConfigProblem] = {}
 
     def add(
         self, key: KeyPath, message: str, hint: str = "", *, at_key: bool = False, is_warning: bool = False
     ) -> None:
         """A problem at the value of `key`, or at the key itself with `at_key`."""
-        spot = Spot(0, 0)
-        if self._positions is not None:
-            spot = self._positions.key(key) if at_key else self._positions.value(key)
+        file, spot = self._sources.key(key) if at_key else self._sources.value(key)
         problem = ConfigProblem(
-            path=self._path,
+            path=file,
             line=spot.line,
             column=spot.column,
             key=dotted(key),
@@ -95,7 +93,7 @@ class Complaints:
 
     def _sorted(self, *, is_warning: bool) -> list[ConfigProblem]:
         chosen = [problem for problem in self._found.values() if problem.is_warning is is_warning]
-        return sorted(chosen, key=lambda problem: (problem.line, problem.column, problem.key))
+        return sorted(chosen, key=lambda problem: (problem.path, problem.line, problem.column, problem.key))
 
     def _add_finding(self, finding: ErrorDetails, tree: Mapping[str, Any]) -> None:
         kind, limits = finding["type"], finding.get("ctx", {})

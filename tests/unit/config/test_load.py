@@ -178,8 +178,11 @@ def test_paths_in_the_file_count_from_its_directory(tmp_path: Path) -> None:
 @pytest.mark.parametrize("start", ["\ufeff", ""])
 def test_byte_order_mark_and_windows_line_ends_are_accepted(tmp_path: Path, start: str) -> None:
     path = tmp_path / "atp.toml"
-    path.write_bytes((start + GOOD.replace("\n", "\r\n")).encode())
-    assert load(path, KINDS).text == GOOD
+    written = start + GOOD.replace("\n", "\r\n")
+    path.write_bytes(written.encode())
+    loaded = load(path, KINDS)
+    assert loaded.text == written, "kept as it stands, for the history and for edits"
+    assert loaded.config == parse(GOOD, path, KINDS).config
 
 
 @pytest.mark.parametrize(
