@@ -233,4 +233,98 @@ def m0004_keys(database: Database) -> None:
     )
 
 
-_STEPS = (m0001_requests, m0002_summaries, m0003_sessions, m0004_keys)
+def m0005_windows(database: Database) -> None:
+    """Counts of windows: what each had used when a request number was reached, and up to where it is leased."""
+    database.execute(
+        "CREATE TABLE window_rules (name TEXT PRIMARY KEY, fingerprint TEXT, through INTEGER) WITHOUT ROWID"
+    )
+    for table in ("window_marks", "window_leases"):
+        database.execute(
+            f"""
+            CREATE TABLE {table} (
+                rule TEXT NOT NULL,
+                subject TEXT NOT NULL,
+                starts_at REAL NOT NULL,
+                ends_at REAL NOT NULL,
+                tokens INTEGER NOT NULL,
+                nusd INTEGER NOT NULL,
+                PRIMARY KEY (rule, subject)
+            ) WITHOUT ROWID
+            """
+        )
+
+
+def m0006_key_details(database: Database) -> None:
+    """What a key may use and how it is hashed (`hashed` is `sha256` or `hmac`), and tokens of the admin side."""
+    for column in ("routes", "models", "tags", "windows"):
+        database.execute(f"ALTER TABLE keys ADD COLUMN {column} TEXT NOT NULL DEFAULT '[]'")
+    database.execute("ALTER TABLE keys ADD COLUMN hashed TEXT NOT NULL DEFAULT 'sha256'")
+    database.execute(
+        """
+        CREATE TABLE admin_tokens (
+            id TEXT PRIMARY KEY,
+            digest BLOB NOT NULL UNIQUE,
+            name TEXT NOT NULL,
+            role TEXT NOT NULL,
+            prefix TEXT NOT NULL,
+            last_four TEXT NOT NULL,
+            created_at REAL NOT NULL,
+            expires_at REAL,
+            revoked_at REAL
+        )
+        """
+    )
+
+
+def m0007_prompt_estimates(database: Database) -> None:
+    """What each prompt was estimated at, to measure the estimator by what vendors reported."""
+    database.execute("ALTER TABLE requests ADD COLUMN prompt_estimate INTEGER NOT NULL DEFAULT 0")
+
+
+def m0008_feedback(database: Database) -> None:
+    """What callers thought of their answers."""
+    database.execute(
+        """
+        CREATE TABLE feedback (
+            number INTEGER PRIMARY KEY,
+            request_id TEXT NOT NULL,
+            at REAL NOT NULL,
+            score REAL,
+            labels TEXT NOT NULL,
+            is_accepted INTEGER,
+            is_regenerated INTEGER,
+            comment TEXT NOT NULL
+        )
+        """
+    )
+    database.execute("CREATE INDEX feedback_by_request ON feedback(request_id, number)")
+
+
+def m0010_config_versions(database: Database) -> None:
+    """Every text that was made live, with who did it and why; `texts` is compressed JSON of names and texts."""
+    database.execute(
+        """
+        CREATE TABLE config_versions (
+            number INTEGER PRIMARY KEY,
+            at REAL NOT NULL,
+            author TEXT NOT NULL,
+            reason TEXT NOT NULL,
+            outcome TEXT NOT NULL,
+            changes TEXT NOT NULL,
+            digest TEXT NOT NULL,
+            texts BLOB NOT NULL
+        )
+        """
+    )
+
+
+_STEPS = (
+    m0001_requests,
+    m0002_summaries,
+    m0003_sessions,
+    m0004_keys,
+    m0005_windows,
+    m0006_key_details,
+    m0007_prompt_estimates,
+    m0008_feedback,
+)
