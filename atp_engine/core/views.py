@@ -52,6 +52,22 @@ class RequestView(msgspec.Struct, frozen=True):
     finish_reason: str
     has_body: bool
     """Request and response bodies were kept."""
+    queue_position: int = 0
+    """1-based place in the queue it waits in now, 0 when it does not wait."""
+    queue_wait_ms: float = 0.0
+    """Time spent waiting for a place or a deployment's slot, all finished waits together."""
+
+
+class FeedbackView(msgspec.Struct, frozen=True):
+    """What a caller thought of an answer; None is what was not said. Text in it comes from outside."""
+
+    at: float
+    score: float | None = None
+    """0 (useless) to 1 (perfect)."""
+    labels: tuple[str, ...] = ()
+    is_accepted: bool | None = None
+    is_regenerated: bool | None = None
+    comment: str = ""
 
 
 class RequestDetail(msgspec.Struct, frozen=True):
@@ -73,6 +89,8 @@ class RequestDetail(msgspec.Struct, frozen=True):
     previous_id: str
     """The session's request before this one, empty at the ends."""
     next_id: str
+    feedback: tuple[FeedbackView, ...] = ()
+    """What its caller thought of the answer, oldest first."""
 
 
 class RequestPage(msgspec.Struct, frozen=True):
@@ -136,6 +154,18 @@ class DeploymentView(msgspec.Struct, frozen=True):
     is_local: bool
     last_error: str
     routes: tuple[str, ...]
+    limit: int = 0
+    """Most calls in flight now, learned or stated; 0 is no limit (or no traffic yet)."""
+    queued: int = 0
+    """Requests that wait for a slot."""
+    is_enabled: bool = True
+    """Routes may choose it; by the config, or by an operator's switch, which wins."""
+    is_draining: bool = False
+    """No new calls; those in flight go on."""
+    is_held_open: bool = False
+    """An operator opened its circuit; only an operator closes it."""
+    block: str = ""
+    """Why no call may start now, as a clause; empty when one may."""
 
 
 class EngineView(msgspec.Struct, frozen=True):

@@ -35,6 +35,8 @@ class RequestRecord(msgspec.Struct, frozen=True):
     dropped_fields: tuple[str, ...]
     position: int
     """1-based place among the session's requests, as counted live."""
+    prompt_estimate: int = 0
+    """Prompt tokens as estimated before the call, uncorrected; 0 when the request was not read."""
 
 
 class Neighbours(msgspec.Struct, frozen=True):
@@ -52,7 +54,7 @@ _VIEW_COLUMNS = """
     cache_read_tokens, output_tokens, reasoning_tokens, is_usage_estimated, cost_nusd, price_state, finish_reason,
     has_body
 """
-_REST_COLUMNS = "number, key_id, config_version, decision_id, dropped_fields, position"
+_REST_COLUMNS = "number, key_id, config_version, decision_id, dropped_fields, position, prompt_estimate"
 _FROM = "FROM requests JOIN kinds ON kinds.id = requests.kind"
 _BEHIND_MARK = "number > coalesce((SELECT value FROM marks WHERE name = 'requests'), 0)"
 # The statements below are put together from the constants above alone.
@@ -124,7 +126,7 @@ def one(connection: sqlite3.Connection, id: str) -> RequestRecord | None:
     row = connection.execute(_ONE, (id,)).fetchone()
     if row is None:
         return None
-    number, key_id, config_version, decision_id, dropped_fields, position = row[29:]
+    number, key_id, config_version, decision_id, dropped_fields, position, prompt_estimate = row[-7:]
     decided = connection.execute("SELECT decision FROM decisions WHERE id = ?", (decision_id,)).fetchone()
     line = number * ATTEMPTS_PER_REQUEST
     attempts = connection.execute(_LEDGER, (line, line + ATTEMPTS_PER_REQUEST - 1))
@@ -136,6 +138,7 @@ def one(connection: sqlite3.Connection, id: str) -> RequestRecord | None:
         attempts=tuple([_attempt(attempt) for attempt in attempts]),
         dropped_fields=msgspec.json.decode(dropped_fields, type=tuple[str, ...]) if dropped_fields else (),
         position=position,
+        prompt_estimate=prompt_estimate,
     )
 
 

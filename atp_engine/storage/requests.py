@@ -37,6 +37,11 @@ class RequestRepository:
         self._number: int = database.read_now(queries.last_number)
         self._kinds: dict[Row, int] = {}
 
+    @property
+    def number(self) -> int:
+        """The number of the last request that was handed over; commits follow in this order."""
+        return self._number
+
     def add(self, record: RequestRecord) -> bool:
         """Queues the record; committed within about 50 ms. False when the queue is full."""
         return self._database.submit(self._write(record))
@@ -139,6 +144,7 @@ class RequestRepository:
             view.cost_nusd,
             _json(record.dropped_fields) if record.dropped_fields else NULL,
             record.position,
+            record.prompt_estimate,
         )
         line = number * ATTEMPTS_PER_REQUEST
         lines = [(ATTEMPTS, _attempt_row(line, attempt)) for attempt in record.attempts]

@@ -54,6 +54,7 @@ REQUESTS = Table(
         "cost_nusd",
         "dropped_fields",
         "position",
+        "prompt_estimate",
     ),
 )
 KINDS = Table(
