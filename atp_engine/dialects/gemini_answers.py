@@ -21,6 +21,7 @@ from atp_engine.dialects.codec import StreamDecoder, StreamEncoder
 from atp_engine.dialects.faults import fault_from_event
 from atp_engine.dialects.gemini_decode import seal
 from atp_engine.dialects.gemini_parts import model_part, model_parts, thought_part
+from atp_engine.dialects.gemini_seals import for_gemini_client, from_gemini
 from atp_engine.dialects.gemini_wire import (
     NULL,
     Answer,
@@ -33,7 +34,6 @@ from atp_engine.dialects.gemini_wire import (
     usage_of,
 )
 from atp_engine.dialects.gemini_wire import decode_reply as decode_wire
-from atp_engine.dialects.gemini_seals import for_gemini_client, from_gemini
 from atp_engine.dialects.sse import SseEvent, frame
 from atp_engine.dialects.whole_calls import WholeCalls
 
@@ -115,8 +115,8 @@ def decode_reply(body: bytes) -> ir.ChatResult:
         if part.thought_signature:
             seal(parts, part.thought_signature)
         if part.function_call is not None:
-            id = _call_id(part.function_call, answer.response_id or "answer", calls)
-            parts.append(ir.ToolCall(id, part.function_call.name or "", _arguments(part.function_call)))
+            call_id = _call_id(part.function_call, answer.response_id or "answer", calls)
+            parts.append(ir.ToolCall(call_id, part.function_call.name or "", _arguments(part.function_call)))
             calls += 1
         elif part.text and not part.thought:
             parts.append(ir.Text(part.text))
@@ -300,8 +300,8 @@ class _Decoder:
         if part.function_call is not None:
             place = self._calls
             self._calls += 1
-            id = _call_id(part.function_call, self._request_id, place)
-            found.append(ir.ToolCallStarted(place, id, part.function_call.name or ""))
+            call_id = _call_id(part.function_call, self._request_id, place)
+            found.append(ir.ToolCallStarted(place, call_id, part.function_call.name or ""))
             found.append(ir.ToolCallDelta(place, _arguments(part.function_call)))
         elif part.text and not part.thought:
             found.append(ir.TextDelta(part.text))

@@ -18,8 +18,8 @@ from atp_engine.core.errors import InvalidRequest
 from atp_engine.dialects import ir
 from atp_engine.dialects.fields import BOOL, COUNT, FLOAT, INT, ITEMS, RAW, STR, STRINGS, Fields
 from atp_engine.dialects.gemini_schema import json_schema
-from atp_engine.dialects.images import image_from_url
 from atp_engine.dialects.gemini_seals import from_gemini
+from atp_engine.dialects.images import image_from_url
 
 T = TypeVar("T")
 
@@ -33,7 +33,8 @@ _WORD = re.compile(r"[A-Z]")
 _BRACE = ord("{")
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _SAID = ("result", "output")
-"""The member that holds a function's result when it is the only one: SDKs use the first, the API reference the second."""
+"""The member that holds a function's result when it is the only one; SDKs write the first, the API reference the
+second."""
 
 
 def decode_request(body: bytes) -> ir.ChatRequest:

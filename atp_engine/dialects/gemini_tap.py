@@ -16,6 +16,7 @@ from atp_engine.dialects.bridge import Reply, StreamTap
 from atp_engine.dialects.event_tap import EventTap
 from atp_engine.dialects.faults import fault_from_event
 from atp_engine.dialects.gemini_encode import SKIP_CHECK
+from atp_engine.dialects.gemini_seals import is_foreign_to_gemini
 from atp_engine.dialects.gemini_wire import (
     Answer,
     Candidate,
@@ -26,7 +27,6 @@ from atp_engine.dialects.gemini_wire import (
     part_chars,
     usage_of,
 )
-from atp_engine.dialects.gemini_seals import is_foreign_to_gemini
 from atp_engine.dialects.sse import SseEvent
 from atp_engine.dialects.text_tail import TAIL_CHARS
 

@@ -114,8 +114,8 @@ class _Turns:
         return call
 
     def _result(self, fields: Fields) -> ir.ToolResult:
-        id, name = fields.take("tool_call_id", STR), fields.take("tool_name", STR) or fields.take("name", STR)
-        matches = (call for call in self._open if (call.id == id if id else not name or call.name == name))
+        given, name = fields.take("tool_call_id", STR), fields.take("tool_name", STR) or fields.take("name", STR)
+        matches = (call for call in self._open if (call.id == given if given else not name or call.name == name))
         found = next(matches, None)
         if found is None:
             raise fields.wrong("tool_name", "answers no tool call of this conversation")
@@ -126,7 +126,8 @@ class _Turns:
 
 def _images(fields: Fields) -> list[ir.Image]:
     images: list[ir.Image] = []
-    for place, text in enumerate(fields.take("images", STRINGS) or ()):
+    given = fields.take("images", STRINGS)
+    for place, text in enumerate(given or ()):
         head, mark, _ = text[:64].partition(";base64,")
         if mark and head.startswith("data:"):
             images.append(ir.Image(media_type=head[5:], base64=text[len(head) + len(mark) :]))

@@ -30,7 +30,7 @@ class WholeCalls:
 
     def take(self) -> list[ir.ToolCall]:
         """All of them, in order; the stream says something else now."""
-        calls = [ir.ToolCall(id, name, "".join(pieces)) for id, name, pieces in self._begun.values()]
+        calls = [ir.ToolCall(call_id, name, "".join(pieces)) for call_id, name, pieces in self._begun.values()]
         self._begun.clear()
         return calls
 
