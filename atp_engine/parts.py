@@ -25,6 +25,7 @@ from atp_engine.services.attempts import Attempts
 from atp_engine.services.captures import Captures
 from atp_engine.services.completions import Completions
 from atp_engine.services.deployments import Deployments
+from atp_engine.services.estimates import Estimates
 from atp_engine.services.history import History
 from atp_engine.services.keys import AdminAuth, Keys
 from atp_engine.services.live import LiveRequests
@@ -38,6 +39,7 @@ from atp_engine.services.trial import Trial
 from atp_engine.services.vitals import Identity, Vitals
 from atp_engine.storage.bodies import BodyStore
 from atp_engine.storage.database import Database
+from atp_engine.storage.estimates import latest_counts
 from atp_engine.storage.keys import KeyRepository
 from atp_engine.storage.requests import RequestRepository
 from atp_engine.storage.sessions import SessionRepository
@@ -106,7 +108,10 @@ class Parts:
         """The walk, and what looks at it."""
         clock = self.clock
         captures = Captures(self.bodies, loaded.config.storage)
-        self.recorder = Recorder(clock, self.live, self.sessions, self.repository, captures, self.meters)
+        self.estimates = Estimates(latest_counts(self.database))
+        self.recorder = Recorder(
+            clock, self.live, self.sessions, self.repository, captures, self.meters, self.estimates
+        )
         self.recorder.apply(loaded.config)
         attempts = Attempts(clock, self._rng, Router(), self.health, self.live, asyncio.sleep)
         self.completions = Completions(self.runtime, self.sessions, self.door, attempts, self.recorder)

@@ -80,6 +80,7 @@ class Completions:
         if route is None:
             raise UnknownModel(_unknown_model(facts.model, runtime), param="model")
         live.route = route.name
+        facts = self._recorder.fit(live, route, facts)
         permit = self._door.admit(live.caller) or await self._wait(live)
         try:
             decision = live.decision = self._attempts.decide(runtime, route, facts)

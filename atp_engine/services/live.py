@@ -60,6 +60,8 @@ class LiveRequest:
     error_code = ""
     error_message = ""
     finish_reason = ""
+    prompt_estimate = 0
+    """Prompt tokens as estimated, uncorrected."""
     dropped_fields: tuple[str, ...] = ()
     has_body = False
     capture: Capture | None = None

@@ -12,9 +12,19 @@ from atp_engine.config.models import Config
 from atp_engine.core.errors import ATPError, StorageError
 from atp_engine.core.ports import Clock
 from atp_engine.core.pricing import UNKNOWN_COST, Cost
-from atp_engine.core.types import NO_USAGE, AttemptRecord, Caller, PriceState, RequestState, TokenUsage
+from atp_engine.core.types import (
+    NO_USAGE,
+    AttemptRecord,
+    Caller,
+    PriceState,
+    RequestFacts,
+    RequestState,
+    TokenUsage,
+)
+from atp_engine.routing.table import Route
 from atp_engine.services.attempt import RawCall
 from atp_engine.services.captures import Captures
+from atp_engine.services.estimates import Estimates
 from atp_engine.services.live import LiveRequest, LiveRequests
 from atp_engine.services.meters import Meters
 from atp_engine.services.sessions import Sessions
@@ -34,6 +44,7 @@ class Recorder:
         repository: RequestRepository,
         captures: Captures,
         meters: Meters,
+        estimates: Estimates,
     ) -> None:
         self._clock = clock
         self._requests = requests
@@ -41,6 +52,7 @@ class Recorder:
         self._repository = repository
         self._captures = captures
         self._meters = meters
+        self._estimates = estimates
         self._is_durable = True
         self.failed_writes = 0
         """Requests that could not be recorded."""
@@ -57,6 +69,12 @@ class Recorder:
         live.capture = self._captures.begin()
         self._requests.begin(live)
         return live
+
+    def fit(self, live: LiveRequest, route: Route, facts: RequestFacts) -> RequestFacts:
+        """Facts with the estimate of the prompt as vendors of this route count; the raw one is recorded."""
+        live.prompt_estimate = facts.prompt_tokens_estimate
+        facts = live.facts = self._estimates.fit(route, facts)
+        return facts
 
     def announce(self, live: LiveRequest) -> None:
         """Tells listeners that the request stands where it stands."""
@@ -85,7 +103,10 @@ class Recorder:
             tuple(attempts),
             live.dropped_fields,
             self._sessions.finish(session, view) if session is not None else 0,
+            live.prompt_estimate,
         )
+        if state is RequestState.OK and not live.usage.is_estimated:
+            self._estimates.learn(view.served, live.prompt_estimate, view.prompt_tokens)
         self._meters.finished(view, attempts, now)
         self._requests.finish(live, view)
         if not self._is_durable:
