@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from atp_console import format as fmt
+from atp_console.paint import Span
 from atp_console.plots import Plotted
 from atp_console.widgets.chart import ChartSpec
 from atp_console.widgets.columns import name
@@ -15,12 +16,12 @@ _ROLES = ("stream", "ok", "warn", "bad")
 
 
 def _each(view: MetricsView, figure: Callable[[TrafficPoint], float | None]) -> list[float | None]:
-    return [figure(point) for point in view.points]
+    """A figure of every whole step: the newest one has just begun."""
+    return [figure(point) for point in view.points[:-1]]
 
 
 def _last(values: Sequence[float | None], write: Callable[[float], str]) -> str:
-    """The newest whole step's figure: the very last one has just begun."""
-    known = [value for value in values[:-1] if value is not None]
+    known = [value for value in values if value is not None]
     return write(known[-1]) if known else fmt.UNICODE.none
 
 
@@ -63,9 +64,11 @@ def _errors(view: MetricsView) -> list[Plotted]:
     return [Plotted(name(code), role, share(code)) for code, role in zip(codes, roles, strict=False)]
 
 
-def _errors_now(view: MetricsView) -> str:
+def _errors_now(view: MetricsView) -> Span:
     requests = sum(point.requests for point in view.points)
-    return fmt.share(sum(point.errors for point in view.points) / requests) if requests else fmt.UNICODE.none
+    if not requests:
+        return (fmt.UNICODE.none, "muted")
+    return (fmt.share(sum(point.errors for point in view.points) / requests), "strong")
 
 
 def _tokens(view: MetricsView) -> list[Plotted]:
@@ -88,7 +91,7 @@ def _cached(view: MetricsView) -> list[Plotted]:
 
 def _groups(view: MetricsView) -> list[Plotted]:
     return [
-        Plotted(name(group.name) or "none", role, [count / view.step_s for count in group.trend])
+        Plotted(name(group.name) or "none", role, [count / view.step_s for count in group.trend[:-1]])
         for group, role in zip(view.groups[:4], _ROLES, strict=False)
     ]
 
@@ -114,14 +117,17 @@ def _ms(value: float) -> str:
 
 
 CHARTS: tuple[ChartSpec, ...] = (
-    ChartSpec("Requests/s", _rates, _plain, lambda view: _last(_rates(view)[0].values, _rate)),
-    ChartSpec("Latency", _latency, _ms, lambda view: "p95 " + _last(_latency(view)[1].values, _ms)),
-    ChartSpec("First token", _ttft, _ms, lambda view: "p95 " + _last(_ttft(view)[1].values, _ms)),
+    ChartSpec("Requests/s", _rates, _plain, lambda view: (_last(_rates(view)[0].values, _rate), "stream")),
+    ChartSpec("Latency", _latency, _ms, lambda view: (_last(_latency(view)[1].values, _ms), "stream")),
+    ChartSpec("First token", _ttft, _ms, lambda view: (_last(_ttft(view)[1].values, _ms), "stream")),
     ChartSpec("Errors", _errors, _percent, _errors_now),
-    ChartSpec("Tokens/s", _tokens, _plain, lambda view: _last(_tokens(view)[1].values, _rate) + " out"),
-    ChartSpec("Cost/h", _cost, _usd, lambda view: _last(_cost(view)[0].values, _usd)),
+    ChartSpec("Tokens/s", _tokens, _plain, lambda view: (_last(_tokens(view)[1].values, _rate), "ok")),
+    ChartSpec("Cost/h", _cost, _usd, lambda view: (_last(_cost(view)[0].values, _usd), "hit")),
     ChartSpec(
-        "Prompt cache", _cached, _percent, lambda view: _last(_cached(view)[0].values, lambda share: f"{share:.0f}%")
+        "Prompt cache",
+        _cached,
+        _percent,
+        lambda view: (_last(_cached(view)[0].values, lambda share: f"{share:.0f}%"), "hit"),
     ),
-    ChartSpec("By group", _groups, _plain, lambda view: view.group),
+    ChartSpec("Requests/s", _groups, _plain, lambda view: (f"by {view.group}", "muted")),
 )

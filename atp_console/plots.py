@@ -38,7 +38,7 @@ def nice_ticks(top: float, count: int) -> list[float]:
         return [0.0, 1.0]
     rough = top / max(1, count)
     size = 10.0 ** floor(log10(rough))
-    step = next(size * factor for factor in (1, 2, 2.5, 5, 10) if size * factor >= rough * 0.999)
+    step = next(size * factor for factor in (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10) if size * factor >= rough * 0.999)
     return [step * number for number in range(ceil(top / step - 1e-9) + 1)]
 
 
@@ -56,21 +56,31 @@ def plot(
         return []
     points = max((len(line.values) for line in lines), default=0)
     top = max((value for line in lines for value in line.values if value is not None), default=0.0)
-    ticks = nice_ticks(top, max(1, (height - 1) // 3))
+    ticks = nice_ticks(top, max(1, (height - 2) // 3))
+    written = [y_label(tick) for tick in ticks]
     plotext.terminal.limit(False, False)
     figure = plotext.figure
     figure.clear()
-    figure.plot_size(width, height)
+    figure.plot_size(width, height - 1)
     figure.theme("colorless")
     figure.axes(False)
     for number, line in enumerate(lines[: len(_COLOURS)]):
         _draw(figure, number, line, is_ascii=is_ascii)
     figure.ruler("y").lim(0, ticks[-1])
-    figure.ruler("y").ticks(ticks, [y_label(tick) for tick in ticks])
+    figure.ruler("y").ticks(ticks, written)
     figure.ruler("x").lim(0, max(1, points - 1))
-    figure.ruler("x").ticks([0, (points - 1) / 2, points - 1], list(x_labels))
+    figure.ruler("x").ticks([], [])
     roles = [line.role for line in lines]
-    return [_roles(text, roles) for text in figure.build().string().rstrip("\n").split("\n")[:height]]
+    drawn = [_roles(text, roles) for text in figure.build().string().rstrip("\n").split("\n")[: height - 1]]
+    return [*drawn, _under(x_labels, max(len(text) for text in written), width)]
+
+
+def _under(labels: tuple[str, str, str], gutter: int, width: int) -> Line:
+    """The labels of the x axis: below its begin, its middle and its end; the middle one where it fits."""
+    first, middle, last = labels
+    room = width - gutter - len(first) - len(last)
+    between = middle.center(room) if room >= len(middle) + 2 else " " * max(room, 1)
+    return [(f"{'':<{gutter}}{first}{between}{last}", "muted")]
 
 
 def _draw(figure: Any, number: int, line: Plotted, *, is_ascii: bool) -> None:

@@ -59,6 +59,7 @@ class MetricsScreen(ConsoleScreen):
         self._waiting: list[ChartPane] = []
         self._stagger: Timer | None = None
         self._current = 0
+        self._fitted = 0
         self.charts = [ChartPane(desk.look, spec, self._x_labels) for spec in CHARTS]
         self.groups = Table[TrafficGroup](desk.look, _columns(0, 60), lambda one: one.name, id="traffic-groups")
         self.groups.heading_of, self.groups.empty_of = self._heading, self._empty
@@ -134,8 +135,16 @@ class MetricsScreen(ConsoleScreen):
         self.groups.columns = _columns(total, view.step_s)
         self.groups.relayout()
         self.groups.set_rows(list(view.groups))
+        self._fit(len(view.groups))
         self.groups.repaint()
         self._queue_charts()
+
+    def _fit(self, rows: int) -> None:
+        """The table is as high as its rows, up to half of the screen; the rest goes to the charts."""
+        height = min(max(rows, 3) + 3, self.size.height // 2)
+        if self._fitted != height:
+            self._fitted = height
+            self.groups.styles.height = height
 
     def _queue_charts(self) -> None:
         for chart in self.charts:
@@ -143,6 +152,11 @@ class MetricsScreen(ConsoleScreen):
         self._waiting = [chart for chart in self.charts if chart.display]
         if self._stagger is not None:
             self._stagger.resume()
+
+    @property
+    def is_drawing(self) -> bool:
+        """True while charts wait for their turn."""
+        return bool(self._waiting)
 
     def _paint_next(self) -> None:
         if self._waiting:
@@ -153,7 +167,7 @@ class MetricsScreen(ConsoleScreen):
     def _x_labels(self, view: MetricsView) -> tuple[str, str, str]:
         zone = self.desk.look.zone
         form = "%a %H:%M" if WINDOWS[view.window] > 86_400 else "%H:%M:%S" if view.step_s < 30 else "%H:%M"
-        whole = view.step_s * len(view.points)
+        whole = view.step_s * (len(view.points) - 1)
         first, middle, last = (
             datetime.fromtimestamp(at, zone).strftime(form)
             for at in (view.start_at, view.start_at + whole / 2, view.start_at + whole)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from atp_console.look import Look
-from atp_console.paint import Line
+from atp_console.paint import Line, Span
 from atp_console.plots import Plotted, plot
 from atp_console.widgets.pane import Pane
 from atp_engine.core.metrics_views import MetricsView
@@ -19,7 +19,7 @@ class ChartSpec:
     title: str
     lines: Callable[[MetricsView], list[Plotted]]
     y_label: Callable[[float], str]
-    now: Callable[[MetricsView], str]
+    now: Callable[[MetricsView], Span]
 
 
 class ChartPane(Pane):
@@ -39,7 +39,7 @@ class ChartPane(Pane):
         drawn = self.spec.lines(self.view)
         for line in drawn if len(drawn) > 1 else []:
             legend.append((f" {line.label}", line.role))
-        return legend, [(self.spec.now(self.view), "strong")]
+        return legend, [self.spec.now(self.view)]
 
     def lines(self, width: int, height: int) -> list[Line]:
         """The chart, or a word why there is none."""

@@ -10,6 +10,7 @@ import msgspec
 from atp_engine.client.errors import EngineGone, EngineRefused
 from atp_engine.client.follow import Batch
 from atp_engine.core.events import AnyEvent
+from atp_engine.core.metrics_views import MetricsView, TrafficPoint
 from atp_engine.core.types import PriceState, RequestState
 from atp_engine.core.views import (
     Connection,
@@ -170,6 +171,9 @@ def snapshot_of(requests: Iterable[RequestView] = (), **changes: object) -> Snap
     return msgspec.structs.replace(whole, **changes)
 
 
+NO_TRAFFIC = TrafficPoint(0, 0, {}, 0, 0, 0, 0, None, None, None, None, None, None)
+
+
 class ReplaySource:
     """An engine that follows a script: it answers from values and streams what a test `sends`.
 
@@ -183,6 +187,8 @@ class ReplaySource:
         self.tails: dict[str, Tail] = {}
         self.older: list[RequestView] = []
         self.acts: list[tuple[str, str]] = []
+        self.traffic = MetricsView("", 15.0, NOW - 885.0, "", (NO_TRAFFIC,) * 60, (), is_partial=False)
+        self.windows_read: list[tuple[str, str]] = []
         self.snapshots_read = 0
         self.reason_gone = ""
         self._queue: asyncio.Queue[Batch | None] = asyncio.Queue()
@@ -227,6 +233,12 @@ class ReplaySource:
         self._check()
         rest = [view for view in self.older if view.id < before]
         return RequestPage(tuple(rest[:limit]), rest[limit - 1].id if len(rest) > limit else "")
+
+    async def metrics(self, window: str, group: str) -> MetricsView:
+        """The scripted window, as if it were the one asked for."""
+        self._check()
+        self.windows_read.append((window, group))
+        return msgspec.structs.replace(self.traffic, window=window, group=group)
 
     async def request(self, id: str) -> RequestDetail:
         """A scripted detail."""

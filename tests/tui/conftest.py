@@ -16,7 +16,31 @@ from tests.support.console_driver import Driver
 
 GOLDENS = Path(__file__).parents[2] / "snapshots" / "tui"
 
-_PICTURES = {"live", "request", "sessions", "models", "first-run", "engine-away", "help", "cancel", "filter", "light"}
+_PICTURES = {
+    "live",
+    "request",
+    "sessions",
+    "models",
+    "metrics",
+    "first-run",
+    "engine-away",
+    "help",
+    "cancel",
+    "filter",
+    "light",
+}
+    "live",
+    "request",
+    "sessions",
+    "models",
+    "metrics",
+    "first-run",
+    "engine-away",
+    "help",
+    "cancel",
+    "filter",
+    "light",
+}
 _PICTURE_WIDTH = 140
 
 Golden = Callable[[Driver, str], None]

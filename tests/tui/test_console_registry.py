@@ -9,16 +9,13 @@ from atp_console.app import ConsoleApp
 from atp_console.paint import cells
 from atp_console.screens.base import ConsoleScreen
 from atp_console.screens.dialogs import Picker
-from atp_console.screens.live import LiveScreen
-from atp_console.screens.models import ModelsScreen
 from atp_console.screens.request import RequestScreen
-from atp_console.screens.sessions import SessionsScreen
 from tests.support.console import ReplaySource, snapshot_of
 from tests.support.console_driver import driven, on_top
 from tests.support.console_scene import busy_source
 
-_SCREENS: tuple[type[ConsoleScreen], ...] = (LiveScreen, SessionsScreen, ModelsScreen, RequestScreen)
-_WAYS = {"live": [], "sessions": ["2"], "models": ["4"], "request": ["j", "j", "enter"]}
+_SCREENS: tuple[type[ConsoleScreen], ...] = (*ConsoleApp.SCREENS_BY_TAB.values(), RequestScreen)
+_WAYS = {"live": [], "sessions": ["2"], "metrics": ["3"], "models": ["4"], "request": ["j", "j", "enter"]}
 
 
 def test_every_action_has_a_method_that_does_it() -> None:
