@@ -29,18 +29,6 @@ _PICTURES = {
     "filter",
     "light",
 }
-    "live",
-    "request",
-    "sessions",
-    "models",
-    "metrics",
-    "first-run",
-    "engine-away",
-    "help",
-    "cancel",
-    "filter",
-    "light",
-}
 _PICTURE_WIDTH = 140
 
 Golden = Callable[[Driver, str], None]
