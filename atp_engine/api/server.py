@@ -20,22 +20,25 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from atp_engine.api.app import Front
+from atp_engine.api.body_first import framing_of, parser_of_body
 from atp_engine.api.errors import HeaderList, Problem, dialect_of, render_problem
 from atp_engine.api.exchange import Exchange, HotEndpoint, path_of, too_large
 from atp_engine.api.guard import Guard
+from atp_engine.api.heads import KnownHead, known_head
+from atp_engine.api.lane import Lane
 from atp_engine.core.ports import NewId
 
 MAX_HEAD_BYTES = 64 * 1024
 """Longest request line and headers together."""
 
 _MIN_BODY_RATE = 8 * 1024
+_MOST_UNLIKE = 8
 _LINGER_S = 2.0
 """How long the rest of a refused request is read and dropped, so that its answer is not reset away."""
 _MALFORMED = Problem(400, "invalid_request", "This is not a well-formed HTTP/1.1 request.")
 _HEAD_TOO_LONG = Problem(431, "invalid_request", "The request's headers are over the limit of 64 KiB.")
 _STOPPING = Problem(503, "backpressure", "The engine is stopping.")
 _TOO_SLOW = Problem(408, "invalid_request", "The request did not arrive in time.")
-_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 _log = logging.getLogger("atp_engine.server")
 
 
@@ -59,9 +62,12 @@ class EngineProtocol(HttpToolsProtocol):
         self.judged: Any = None
         """What an endpoint learned from the headers of an earlier request, which clients repeat."""
         self.length: bytes | None = None
-        """The Content-Length, which changes; kept apart from the other headers until ASGI needs it."""
+        """The Content-Length; kept apart from the other headers, which do not change, until ASGI needs it."""
         self._plain_headers: HeaderList = []
         self._plain_fields: dict[bytes, bytes] = {}
+        self._known: KnownHead | None = None
+        self._unlike = 0  # heads in a row that were not as the one before
+        self._lane = Lane(self.loop, self.tasks)
         self._idle_since = 0.0
         self._default_headers: HeaderList = []
         self._tail = b""
@@ -88,6 +94,7 @@ class EngineProtocol(HttpToolsProtocol):
             self._linger_timer.cancel()
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
+        self._lane.end()
         running = self._running
         if running is not None and not running.response_complete:
             running.disconnected = True
@@ -100,17 +107,51 @@ class EngineProtocol(HttpToolsProtocol):
         """Only a request that does not arrive in one piece needs a timer."""
         if self._is_deaf:
             return
+        is_at_head = not self._is_receiving
+        if is_at_head and self._known is not None and self._take_known(self._known, data):
+            return
         self._piece_bytes = len(data)
         try:
             self.parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._resume(data, error)
         if self._running is not None and not self._running.response_complete:
+            if is_at_head and self._unlike < _MOST_UNLIKE:
+                self._get_to_know(data)
             self._start_exchange()
         if self._is_receiving:
             self._expect_more()
         elif self._receive_timer is not None:
             self._stop_receive_timer()
+
+    def _take_known(self, known: KnownHead, data: bytes) -> bool:
+        """Takes a whole request whose head is as the one before, without the parser, which stays between two
+        messages; False when it is not one, or another is still being answered."""
+        running = self._running
+        if running is None or running is not self.cycle or not running.response_complete:
+            return False
+        found = known.split(data)
+        if found is None or not self.guard.is_plain(known.fields):
+            return False
+        self._unlike = 0
+        self.url, self.headers, (self.length, body_at) = known.url, known.headers, found
+        self.is_kept, self.expect_100_continue = True, False
+        exchange = self.cycle = self._running = known.endpoint.judge(self, known.query)
+        exchange.more_body = False
+        if exchange.refusal is None:
+            exchange.size = len(data) - body_at
+            exchange.parts.append(data[body_at:])
+        self._start_exchange()
+        return True
+
+    def _get_to_know(self, data: bytes) -> None:
+        """Remembers the head of the request that has just come whole; not of clients that never repeat one."""
+        self._known, exchange, fields = None, self._running, self._plain_fields
+        if not isinstance(exchange, Exchange) or exchange is not self.cycle or self._is_receiving:
+            return
+        if exchange.keep_alive and len(fields) == len(self.headers) and self.guard.is_plain(fields):
+            self._known = known_head(data, self.length, self.url, self.headers, fields, exchange)
+            self._unlike += 1
 
     def _expect_more(self) -> None:
         if self._is_in_head and not self._is_deaf:
@@ -226,12 +267,9 @@ class EngineProtocol(HttpToolsProtocol):
 
     def _endpoint(self) -> HotEndpoint | None:
         """The hot endpoint that was asked for, None when it is another or the guard has an objection."""
-        found = self.hot.get(self.url)
+        found = self.hot.get(self.url) or self.hot.get(path_of(self.url))
         if found is None:
-            path = path_of(self.url)
-            found = self.hot.get(path)
-            if found is None:
-                return None
+            return None
         method, endpoint = found
         if self.parser.get_method() != method:
             return None
@@ -292,9 +330,7 @@ class EngineProtocol(HttpToolsProtocol):
         if exchange.more_body and exchange.refusal is None:
             return
         exchange.is_started = True
-        task = exchange.task = self.loop.create_task(exchange.endpoint.serve(exchange))
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+        self._lane.start(exchange)
 
     def _head_so_far(self) -> int:
         return len(self.url) + sum([len(name) + len(value) + 4 for name, value in self.headers])
@@ -316,14 +352,11 @@ class EngineProtocol(HttpToolsProtocol):
 
         The call's task has not begun yet, so a new parser can still read it, in the same framing.
         """
-        framing = [header for header in self.headers if header[0] in _FRAMING and header[1] != b"0"]
-        if self.length is not None and self.length != b"0" and isinstance(self.cycle, Exchange):
-            framing.append((b"content-length", self.length))
+        framing = framing_of(self.headers, self.length if isinstance(self.cycle, Exchange) else None)
         if framing:
             self.cycle.more_body = self._is_receiving = True
             self.cycle.message_event.clear()
-            self.parser = httptools.HttpRequestParser(_BodyFirst(self))
-            self.parser.feed_data(b"POST / HTTP/1.1\r\n" + b"".join(b"%b: %b\r\n" % one for one in framing) + b"\r\n")
+            self.parser = parser_of_body(self, framing)
 
     def _refuse(self, problem: Problem) -> None:
         """Answers what is no request, or none that can be read to its end, and ends the connection.
@@ -368,33 +401,6 @@ class EngineProtocol(HttpToolsProtocol):
             self._refuse(_TOO_SLOW)
         else:  # nothing has come at all
             self.transport.close()
-
-
-class _BodyFirst:
-    """Callbacks of a parser that begins at the body of a request whose head is known."""
-
-    def __init__(self, protocol: EngineProtocol) -> None:
-        self._protocol = protocol
-        self._is_in_body = False
-        self.on_body = protocol.on_body
-        self.on_message_complete = protocol.on_message_complete
-
-    def on_message_begin(self) -> None:
-        if self._is_in_body:
-            self._protocol.on_message_begin()
-
-    def on_url(self, url: bytes) -> None:
-        if self._is_in_body:
-            self._protocol.on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self._is_in_body:
-            self._protocol.on_header(name, value)
-
-    def on_headers_complete(self) -> None:
-        if self._is_in_body:
-            self._protocol.on_headers_complete()
-        self._is_in_body = True
 
 
 class EngineServer(uvicorn.Server):
