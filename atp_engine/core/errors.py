@@ -2,6 +2,8 @@
 
     ATPError
     |- ConfigError                     the file or its references are wrong; carries located problems
+    |  |- ConfigRefused                422, a text handed in to be applied
+    |  `- ConfigConflict               409, the file was changed underneath
     |- InvalidRequest                  the client's call is wrong (4xx)
     |  |- UnknownModel                 404, names near models
     |  |- PayloadTooLarge              413, before the body is parsed
@@ -78,6 +80,25 @@ class ConfigError(ATPError):
         self.problems = problems
 
 
+class ConfigRefused(ConfigError):
+    """A text that somebody handed in to be applied is wrong; what is live stays live."""
+
+    http_status = 422
+
+
+class ConfigConflict(ConfigError):
+    """The file was changed underneath: nothing is overwritten. The message shows both changes."""
+
+    code = "config_conflict"
+    http_status = 409
+
+    def __init__(self, path: str, message: str, sides: str = "") -> None:
+        super().__init__([ConfigProblem(path, 0, 0, "", message)])
+        if sides:
+            self.public_message += f"\n{sides}"
+            self.args = (self.public_message,)
+
+
 class InvalidRequest(ATPError):
     """The client's request is malformed; `param` names the field."""
 
@@ -140,9 +161,14 @@ class RateLimited(AdmissionError):
 
 
 class WindowExceeded(AdmissionError):
-    """A window of parallel calls, tokens or dollars has no room."""
+    """A window has no room: `budget_exceeded` for tokens and dollars, `rate_limited` for calls at once or a minute."""
 
     code = "budget_exceeded"
+
+    def __init__(self, public_message: str, *, retry_after_s: float, is_budget: bool = True) -> None:
+        super().__init__(public_message, retry_after_s=retry_after_s)
+        if not is_budget:
+            self.code = "rate_limited"
 
 
 class QueueFull(AdmissionError):

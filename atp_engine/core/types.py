@@ -19,6 +19,9 @@ class Dialect(StrEnum):
 
     OPENAI_CHAT = "openai_chat"
     ANTHROPIC = "anthropic"
+    OPENAI_RESPONSES = "openai_responses"
+    GEMINI = "gemini"
+    OLLAMA = "ollama"
 
 
 class RequestState(StrEnum):
@@ -109,7 +112,9 @@ class RequestFacts(msgspec.Struct, frozen=True):
     prefix_seed: bytes
     """System prompt and first user message, cut to 4 KiB: the material of the session fingerprint."""
     has_unsigned_thinking: bool = False
-    """The history holds thinking blocks without Anthropic's signature, from another vendor's answers."""
+    """The history holds thinking that this dialect's vendor has not sealed, from another vendor's answers."""
+    echo: dict[str, msgspec.Raw] | None = None
+    """Fields of the body that answers of this dialect repeat; such answers get an id of ours."""
 
 
 class ClientHint(msgspec.Struct, frozen=True):
@@ -129,6 +134,10 @@ class Caller(msgspec.Struct, frozen=True):
     qos: QoS = QoS.SILVER
     requests_per_minute: int = 0
     """0 means no limit."""
+    routes: tuple[str, ...] = ()
+    """Names or patterns of the routes it may ask for; empty is all."""
+    models: tuple[str, ...] = ()
+    """Deployments, models or patterns that may serve it; empty is all."""
 
 
 class DeploymentSpec(msgspec.Struct, frozen=True):

@@ -76,7 +76,8 @@ class Rule(msgspec.Struct, frozen=True, eq=False):
     @property
     def fingerprint(self) -> str:
         """What was counted: as long as it is the same, counts carry over to a rule with other limits."""
-        return "|".join((self.scope, self.period, str(self.zone), ",".join(sorted(self.of))))
+        counted = "durable" if self.is_durable else "in memory"
+        return "|".join((self.scope, self.period, str(self.zone), counted, ",".join(sorted(self.of))))
 
 
 class Window:
@@ -94,6 +95,7 @@ class Window:
         "next_nusd",
         "next_tokens",
         "nusd",
+        "pace",
         "posted_nusd",
         "posted_tokens",
         "reserved_nusd",
@@ -120,7 +122,6 @@ class Window:
         self.bucket: TokenBucket | None = None
         self.starts_at, self.ends_at = bounds(rule.period, now, rule.zone)
         self.change(rule)
-        self._begin()
 
     def change(self, rule: Rule) -> None:
         """Other limits from now on; the counts stay."""
@@ -129,6 +130,7 @@ class Window:
         self._aim()
         if not rule.per_minute:
             self.bucket = None
+        self._begin()
 
     def turn(self, now: float) -> None:
         """Enters the period around `now`.
@@ -153,13 +155,47 @@ class Window:
         self._aim()
 
     def _begin(self) -> None:
+        """Nothing of the disk's leave is known: it is asked for by the next reservation."""
         rule = self.rule
-        is_held = rule.is_durable
         self.lease = self.wanted = (
-            0 if is_held and rule.max_tokens != NO_LIMIT else NO_LIMIT,
-            0 if is_held and rule.max_nusd != NO_LIMIT else NO_LIMIT,
+            0 if rule.is_durable and rule.max_tokens != NO_LIMIT else NO_LIMIT,
+            0 if rule.is_durable and rule.max_nusd != NO_LIMIT else NO_LIMIT,
         )
         """Tokens and nano-dollars up to which the disk knows that they may be used; and what is on its way."""
+        self.pace = (0.0, 0, 0)
+
+    def needs(self) -> tuple[int, int]:
+        """Tokens and nano-dollars that are used, in doubt or reserved."""
+        return (
+            self.tokens + self.doubt_tokens + self.reserved_tokens,
+            self.nusd + self.doubt_nusd + self.reserved_nusd,
+        )
+
+    def is_short(self) -> bool:
+        """The disk does not know yet that so much may be used."""
+        tokens, nusd = self.lease
+        return (
+            self.nusd + self.doubt_nusd + self.reserved_nusd > nusd
+            or self.tokens + self.doubt_tokens + self.reserved_tokens > tokens
+        )
+
+    def next_lease(self, tokens: int, nusd: int, mono: float) -> tuple[int, int]:
+        """A lease that covers what is needed and a block ahead.
+
+        The block is some requests of this size, doubled while leases follow each other within a second, at
+        most a 64th of the limit: what a crash leaves in doubt stays small.
+        """
+        at, last_tokens, last_nusd = self.pace
+        is_fast = mono - at < 1.0
+        rule = self.rule
+        ahead_tokens = min(rule.max_tokens >> 6, max(4 * tokens, 2 * last_tokens if is_fast else 0))
+        ahead_nusd = min(rule.max_nusd >> 6, max(4 * nusd, 2 * last_nusd if is_fast else 0))
+        self.pace = (mono, ahead_tokens, ahead_nusd)
+        needed_tokens, needed_nusd = self.needs()
+        return (
+            NO_LIMIT if self.lease[0] == NO_LIMIT else _ahead(needed_tokens, ahead_tokens, rule.max_tokens),
+            NO_LIMIT if self.lease[1] == NO_LIMIT else _ahead(needed_nusd, ahead_nusd, rule.max_nusd),
+        )
 
     def lacks(self, tokens: int, nusd: int, mono: float) -> str:
         """The limit of the rule, by its name in the config, that this work would exceed; empty when it fits."""
@@ -223,6 +259,10 @@ class Window:
         self.next_nusd = -(-rule.max_nusd * percent // 100) if percent and rule.max_nusd != NO_LIMIT else NO_LIMIT
 
 
+def _ahead(needed: int, block: int, most: int) -> int:
+    return max(needed, min(needed + block, most))
+
+
 class Lack(msgspec.Struct, frozen=True, eq=False):
     """Why work does not fit: the window and the name of its limit."""
 
@@ -275,6 +315,7 @@ class Hold:
     def attempt(self, own: Windows, tokens: int, nusd: int, now: float, mono: float) -> Lack | None:
         """Reserves for one upstream call, that of the deployment whose windows are `own`, instead of what
         is reserved now; or changes nothing and says what lacks. Soft windows let everything pass."""
+        self._leave_own()
         more_tokens, more_nusd = tokens - self.tokens, nusd - self.nusd
         if more_tokens > 0 or more_nusd > 0:
             for window in self._windows:
@@ -294,6 +335,13 @@ class Hold:
         self._own = own
         self.tokens, self.nusd = tokens, nusd
         return None
+
+    def _leave_own(self) -> None:
+        for window in self._own:
+            window.in_flight -= 1
+            window.reserved_tokens -= self.tokens
+            window.reserved_nusd -= self.nusd
+        self._own = ()
 
     def settle(self, tokens: int, nusd: int) -> bool:
         """Ends the attempt's reservation and charges what it used; True when a window came near its limit."""

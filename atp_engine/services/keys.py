@@ -101,11 +101,12 @@ class Keys:
         self._clock = clock
         self._known: dict[bytes, _Known] = {}
         self._ends_at: dict[str, float] = {}
+        self._by_id: dict[str, _Known] = {}
         self._refusals = Refusals(clock, repository.audit, "client")
 
     async def load(self) -> None:
         """Reads the keys; must come before `identify`. Raises StorageError."""
-        self._known, self._ends_at = {}, {}
+        self._known, self._ends_at, self._by_id = {}, {}, {}
         for key in await self._repository.all():
             self._remember(key)
 
@@ -131,6 +132,11 @@ class Keys:
         if known.ends_at != math.inf and known.ends_at <= self._clock.now():
             self._refuse(f"the client key {known.caller.key_name} is revoked or has expired")
         return known.caller
+
+    def owner(self, key_id: str) -> Caller | None:
+        """The caller behind a key's id, also of a key that is over."""
+        known = self._by_id.get(key_id)
+        return None if known is None else known.caller
 
     def is_current(self, caller: Caller) -> bool:
         """True while the key that this caller was identified by counts."""
@@ -213,7 +219,7 @@ class Keys:
         ends_at = math.inf if key.expires_at is None else key.expires_at
         if key.revoked_at is not None:
             ends_at = -math.inf
-        self._known[key.digest] = _Known(key, caller, ends_at)
+        self._known[key.digest] = self._by_id[key.id] = _Known(key, caller, ends_at)
         self._ends_at[key.id] = ends_at
         return caller
 
