@@ -34,6 +34,7 @@ from atp_engine.services.observatory import Observatory
 from atp_engine.services.recorder import Recorder
 from atp_engine.services.runtime import RuntimeRef
 from atp_engine.services.sessions import Sessions
+from atp_engine.services.slots import Slots
 from atp_engine.services.statistics import Statistics
 from atp_engine.services.trial import Trial
 from atp_engine.services.vitals import Identity, Vitals
@@ -108,13 +109,14 @@ class Parts:
         """The walk, and what looks at it."""
         clock = self.clock
         captures = Captures(self.bodies, loaded.config.storage)
+        self.slots = Slots(config.limits, clock, self._rng, self.health, self.door)
         self.estimates = Estimates(latest_counts(self.database))
         self.recorder = Recorder(
             clock, self.live, self.sessions, self.repository, captures, self.meters, self.estimates
         )
         self.recorder.apply(loaded.config)
-        attempts = Attempts(clock, self._rng, Router(), self.health, self.live, asyncio.sleep)
-        self.completions = Completions(self.runtime, self.sessions, self.door, attempts, self.recorder)
+        attempts = Attempts(clock, self._rng, Router(), self.health, self.live, asyncio.sleep, self.slots)
+        self.completions = Completions(self.runtime, self.sessions, self.door, attempts, self.recorder, self.windows)
         self.trial = Trial(self.completions, self.runtime, self.new_id)
         self.statistics = Statistics(self.database, clock)
         self.deployments = Deployments(self.runtime, self.health, clock, self.bus)

@@ -191,9 +191,7 @@ class FairQueue:
 
     def clear(self) -> list[Ticket]:
         """Takes everybody out, in no order."""
-        everybody = [
-            ticket for lane in self._lanes.values() for line in lane.lines.values() for ticket in line.tickets
-        ]
+        everybody = [ticket for lane in self._lanes.values() for line in lane.lines.values() for ticket in line.tickets]
         for ticket in everybody:
             self._drop(ticket)
         late, self._late = self._late, []

@@ -6,9 +6,8 @@ while waiting.
 
 from __future__ import annotations
 
-from atp_engine.core.types import QoS
 from atp_engine.limits.aimd import Bounds, LearnedLimit
-from atp_engine.limits.fair_queue import FairQueue, Room, Ticket
+from atp_engine.limits.fair_queue import FairQueue, Room
 
 UNLIMITED = 1 << 30
 """A limit that is none."""
@@ -38,10 +37,6 @@ class Gate:
         self.stated = stated
         self.is_learning = is_learning
         self.learned.apply(_within(bounds, stated))
-
-    def join(self, key: str, qos: QoS, now: float, deadline_at: float) -> tuple[Ticket | None, Ticket | None]:
-        """A place in the line, and who lost theirs to it; see `FairQueue.push`."""
-        return self.line.push(key, qos, now, deadline_at)
 
 
 def _within(bounds: Bounds, stated: int) -> Bounds:

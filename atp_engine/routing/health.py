@@ -57,7 +57,6 @@ class DeploymentHealth:
         "key",
         "last_error",
         "latency",
-        "learned_limit",
         "limit",
         "limits_in_a_row",
         "opened",
@@ -65,8 +64,9 @@ class DeploymentHealth:
         "pace",
         "requests",
         "resting_until",
-        "stated_limit",
+        "switch",
         "ttft",
+        "waiting",
     )
 
     def __init__(self, key: str) -> None:
@@ -74,14 +74,16 @@ class DeploymentHealth:
         self.requests = 0
         self.in_flight = 0
         self.limit = 0
-        """Most calls in flight, 0 is none: the smaller one of what the config states and what was learned."""
-        self.stated_limit = 0
-        self.learned_limit = 0
+        """Most calls in flight, 0 is none; set by who owns the slots."""
+        self.waiting = 0
+        """Requests that wait for a slot: while there are any, only who is granted one may call."""
         self.is_open = False
         self.is_probing = False
         self.is_held_open = False
         """An operator opened the circuit; only an operator closes it."""
         self.is_draining = False
+        self.switch = ""
+        """`on` or `off` by an operator, whatever the config says; empty leaves it to the config."""
         self.resting_until = 0.0
         """End of the cooldown, of an open circuit or after a rate limit."""
         self.opened = 0
@@ -106,7 +108,7 @@ class DeploymentHealth:
 
     def retry_in_s(self, now: float) -> float:
         """Seconds until it may be called again, 0 when it may now, infinity when an operator decides."""
-        if self.is_held_open or self.is_draining:
+        if self.is_shut():
             return inf
         return max(0.0, self.resting_until - now)
 
@@ -122,7 +124,9 @@ class DeploymentHealth:
         return "healthy" if self.requests else "unknown"
 
     def block(self, now: float) -> str:
-        """Why it must not be called now, as a plain clause; empty when it may."""
+        """Why it must not be called now, as a plain clause; empty when it may, or when it only has no slot."""
+        if self.switch == "off":
+            return "disabled by an operator"
         if self.is_draining:
             return "draining"
         if self.is_held_open:
@@ -132,23 +136,25 @@ class DeploymentHealth:
             return f"circuit open, {left} s left" if self.is_open else f"rate limited, {left} s left"
         if self.is_open and self.is_probing:
             return "circuit half-open, a probe is under way"
-        if 0 < self.limit <= self.in_flight:
-            return f"at its limit of {self.limit} in flight"
         return ""
 
     def is_clear(self, now: float) -> bool:
         """True when nothing at all stands against a call: the usual case, in one look."""
         return not (
-            self.is_open
-            or self.is_held_open
-            or self.is_draining
-            or now < self.resting_until
-            or 0 < self.limit <= self.in_flight
+            self.is_open or self.is_held_open or self.is_draining or self.switch == "off" or now < self.resting_until
         )
 
-    def is_only_resting(self) -> bool:
-        """True when nothing but a circuit or a cooldown could keep calls away: good for a last resort."""
-        return not (self.is_draining or self.is_held_open or 0 < self.limit <= self.in_flight)
+    def is_shut(self) -> bool:
+        """True when an operator keeps calls away: then not even a last resort may call."""
+        return self.is_draining or self.is_held_open or self.switch == "off"
+
+    def is_rate_limited(self, now: float) -> bool:
+        """True while it rests after a rate limit, which even a last resort must respect."""
+        return not self.is_open and now < self.resting_until
+
+    def is_full(self) -> bool:
+        """True when no slot is free for a newcomer."""
+        return 0 < self.limit <= self.in_flight or self.waiting > 0
 
 
 class Lease:
@@ -212,24 +218,31 @@ class HealthBook:
         found = self._known.get(key)
         return found is None or not found.block(now)
 
-    def acquire(self, key: str, now: float, *, is_last_resort: bool = False) -> Lease | None:
+    def acquire(self, key: str, now: float, *, is_last_resort: bool = False, is_granted: bool = False) -> Lease | None:
         """Counts a call in flight, as the probe when the circuit is half-open; pair with `record`.
 
-        None when it must not be called: another call has the probe, the circuit opened meanwhile, the
-        limit is reached. With `is_last_resort` (the decision found every circuit open) only a drain, an
-        operator and the limit refuse.
+        None when it must not be called: another call has the probe, the circuit opened meanwhile, no slot
+        is free. With `is_last_resort` (the decision found every circuit open) a circuit does not refuse.
+        `is_granted` passes those who wait: the caller speaks for the first of them.
         """
         health = self._known.get(key) or self.of(key)
-        if not health.is_clear(now) and health.block(now) and not (is_last_resort and health.is_only_resting()):
+        if not health.is_clear(now) and self.refusal(health, now, is_last_resort=is_last_resort):
+            return None
+        if 0 < health.limit <= health.in_flight or (health.waiting and not is_granted):
             return None
         holds_probe = health.is_open and not health.is_probing
         if holds_probe:
             health.is_probing = True
             self.version += 1
         health.in_flight += 1
-        if health.in_flight == health.limit:
-            self.version += 1
         return Lease(health, health.is_open, holds_probe)
+
+    def refusal(self, health: DeploymentHealth, now: float, *, is_last_resort: bool) -> str:
+        """Why `acquire` refuses a call, empty when it does not or when only a slot is missing."""
+        reason = health.block(now)
+        if is_last_resort and not health.is_shut() and not health.is_rate_limited(now):
+            return ""
+        return reason
 
     def record(
         self,
@@ -252,8 +265,9 @@ class HealthBook:
         if lease.is_settled:
             return
         lease.is_settled = True
-        if health.in_flight == health.limit or lease.holds_probe:
-            self._settle(lease)
+        if lease.holds_probe and health.is_probing:
+            health.is_probing = False
+            self.version += 1
         health.in_flight -= 1
         if outcome is _CANCELLED:
             return
@@ -282,20 +296,6 @@ class HealthBook:
         else:
             health.failures_in_a_row = 0
 
-    def set_limit(self, key: str, learned: int) -> None:
-        """A learned limit of calls in flight to a deployment, 0 is none; the config's still holds."""
-        health = self.of(key)
-        if health.learned_limit != learned:
-            health.learned_limit = learned
-            self._limit_changed(health)
-
-    def state_limit(self, key: str, stated: int) -> None:
-        """The config's limit of calls in flight, 0 is none; the router passes on what the specs say."""
-        health = self.of(key) if stated else self._known.get(key)
-        if health is not None and health.stated_limit != stated:
-            health.stated_limit = stated
-            self._limit_changed(health)
-
     def open(self, key: str) -> None:
         """An operator takes the deployment out until `close`."""
         self.of(key).is_held_open = True
@@ -315,23 +315,23 @@ class HealthBook:
         self.of(key).is_draining = True
         self.version += 1
 
+    def switch(self, key: str, state: str) -> None:
+        """An operator turns the deployment `on` or `off`, whatever the config says."""
+        self.of(key).switch = state
+        self.version += 1
+
     def carry_over(self, keys: Container[str]) -> tuple[str, ...]:
         """Forgets the deployments that `keys` (a set, or the new table) does not hold and that have no
         call in flight; returns them."""
-        gone = tuple(key for key, health in self._known.items() if key not in keys and not health.in_flight)
+        gone = tuple(
+            key
+            for key, health in self._known.items()
+            if key not in keys and not health.in_flight and not health.waiting
+        )
         for key in gone:
             del self._known[key]
         self.version += 1
         return gone
-
-    def _settle(self, lease: Lease) -> None:
-        """The end of a call that kept others away: the last place, or the probe."""
-        health = lease.health
-        if health.in_flight == health.limit:
-            self.version += 1
-        if lease.holds_probe and health.is_probing:
-            health.is_probing = False
-            self.version += 1
 
     def _failed(self, lease: Lease, outcome: AttemptOutcome, now: float, wish_s: float | None) -> None:
         health = lease.health
@@ -390,16 +390,11 @@ class HealthBook:
         self.wake_at = min(self.wake_at, until)
         self.version += 1
 
-    def _limit_changed(self, health: DeploymentHealth) -> None:
-        limits = [limit for limit in (health.stated_limit, health.learned_limit) if limit]
-        health.limit = min(limits, default=0)
-        self.version += 1
-
     def _forget_one(self) -> None:
         """Drops the oldest idle entry that carries no verdict, else the oldest idle one, else the oldest."""
         entries = self._known.values()
-        idle = [health for health in entries if not health.in_flight]
-        calm = [health for health in idle if not (health.is_open or health.is_held_open or health.is_draining)]
+        idle = [health for health in entries if not health.in_flight and not health.waiting]
+        calm = [health for health in idle if not (health.is_open or health.is_shut())]
         victim = next(iter(calm or idle or list(entries)))
         del self._known[victim.key]
         self.forgotten += 1

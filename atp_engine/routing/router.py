@@ -78,10 +78,8 @@ class Router:
         return decision
 
     def _plan(self, route: Route, facts: RequestFacts, tokens: int, health: HealthBook, now: float) -> _Plan:
-        for spec in route.deployments:
-            health.state_limit(spec.key, spec.max_parallel)
         states = [health.get(spec.key) for spec in route.deployments]
-        unfit = {index: _unfit(spec, facts) for index, spec in enumerate(route.deployments)}
+        unfit = {index: _unfit(spec, facts, states[index]) for index, spec in enumerate(route.deployments)}
         small = _too_small(route, {index for index, reason in unfit.items() if not reason}, tokens)
         blocked = {index: state.block(now) for index, state in enumerate(states) if state is not None}
         verdicts = {
@@ -102,9 +100,9 @@ class Router:
         return plan
 
 
-def _unfit(spec: DeploymentSpec, facts: RequestFacts) -> str:
+def _unfit(spec: DeploymentSpec, facts: RequestFacts, state: DeploymentHealth | None) -> str:
     """Why a deployment can never serve this kind of request, empty when it can."""
-    if not spec.is_enabled:
+    if not spec.is_enabled and (state is None or state.switch != "on"):
         return "disabled"
     if facts.has_tools and not spec.has_tools:
         return "no tools"
@@ -131,7 +129,7 @@ def _least_bad(
     waits = {
         index: state.retry_in_s(now)
         for index, state in enumerate(states)
-        if state is not None and verdicts[index] == blocked.get(index) and state.is_only_resting()
+        if state is not None and verdicts[index] == blocked.get(index) and not state.is_shut()
     }
     return min(waits, key=lambda index: (waits[index], index)) if waits else None
 
@@ -170,8 +168,13 @@ def _decide(route: Route, plan: _Plan, drawn: int, config_version: int) -> Route
         candidates=found,
         is_last_resort=bool(plan.last_resort),
     )
-    digest = blake2b(msgspec.msgpack.encode(decision), digest_size=10).hexdigest()
-    return msgspec.structs.replace(decision, id=digest)
+    return renamed(decision)
+
+
+def renamed(decision: RouteDecision) -> RouteDecision:
+    """The decision under the id that its content has."""
+    decision = msgspec.structs.replace(decision, id="")
+    return msgspec.structs.replace(decision, id=blake2b(msgspec.msgpack.encode(decision), digest_size=10).hexdigest())
 
 
 def _explain(route: Route, candidates: tuple[CandidateVerdict, ...]) -> str:

@@ -69,6 +69,10 @@ class Route(msgspec.Struct, frozen=True):
     """True for a `[routes]` table."""
     size_steps: tuple[float, ...]
     """Sorted prompt sizes at which what fits may change; up to the first one everything fits."""
+    goes_on_when_full: bool = False
+    """A deployment without a free slot is passed over for the next that has one."""
+    midstream: str = "end"
+    """What follows a stream that breaks after its first content: end, offer or restart."""
 
 
 class RoutingTable:
@@ -258,6 +262,8 @@ class RoutingTable:
             timeouts=config.timeouts,
             is_alias=True,
             size_steps=_size_steps(specs),
+            goes_on_when_full=config.when_full == "next",
+            midstream=config.midstream,
         )
 
 

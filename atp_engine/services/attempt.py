@@ -28,13 +28,16 @@ from atp_engine.dialects.bridge import StreamTap
 from atp_engine.dialects.bridges import bridge
 from atp_engine.dialects.clients import read_client
 from atp_engine.dialects.estimate import tokens_of_chars
+from atp_engine.dialects.retold import Retold, can_retell, retold
 from atp_engine.providers.http import forwardable
 from atp_engine.providers.provider import Provider, ProviderCall
 from atp_engine.providers.transport import UpstreamResponse
 from atp_engine.routing.table import Route, Timeouts
 from atp_engine.services.live import LiveRequest, LiveRequests
+from atp_engine.services.admission import Permit
 from atp_engine.services.runtime import Runtime
 
+from atp_engine.services.slots import Slots
 MAX_REPLY_BYTES = 32 * 1024 * 1024
 _MAX_ERROR_BYTES = 256 * 1024
 _MAX_HELD_BYTES = 1024 * 1024
@@ -45,6 +48,8 @@ _DRAIN_S = 1.0
 _DRAIN_READS = 64
 
 Headers = list[tuple[bytes, bytes]]
+RESTART_HEADER = b"x-atp-midstream"
+"""A client that can read an answer which begins twice says `restart` here."""
 
 
 class Head:
@@ -113,6 +118,9 @@ class Job(msgspec.Struct, frozen=True):
     sink: Sink
 
 
+    permit: Permit
+    may_restart: bool = False
+    """A stream that breaks after its first content may begin again on the next deployment."""
 class Attempt:
     """One upstream call."""
 
@@ -122,6 +130,8 @@ class Attempt:
     usage: TokenUsage | None = None
     response: UpstreamResponse | None = None
 
+    was_sent = False
+    """The deployment was called, or is being reached."""
     def __init__(
         self,
         job: Job,
@@ -132,10 +142,14 @@ class Attempt:
         p95_ttft_s: float,
         *,
         is_retry: bool = False,
+        slots: Slots,
+        health: DeploymentHealth,
     ) -> None:
         self._job = job
         self._is_retry = is_retry
         self._clock = clock
+        self._slots = slots
+        self._health = health
         self._requests = requests
         self.spec = spec
         self.started_mono = started = clock.monotonic()
@@ -166,6 +180,7 @@ class Attempt:
         first_at = self._first_at
         response = self.response = await provider.open(
             ProviderCall(
+        self.was_sent = True
                 spec,
                 upstream.body,
                 facts.is_stream,
@@ -187,6 +202,8 @@ class Attempt:
                 self.tap = pair.tap(facts, live.id, created=created)
                 return await self._stream(response, self.tap)
             body = response.whole()
+                if job.may_restart:
+                    self.tap = self._retold(self.tap)
             if body is None:
                 body = await self._rest(response)
             reply = pair.reply(body, created=created, prompt_tokens=facts.prompt_tokens_estimate)
@@ -203,6 +220,13 @@ class Attempt:
     async def _complaint(self, response: UpstreamResponse) -> bytes:
         """The body of a refusal, as far as it comes in time: its status alone says enough."""
         response.set_deadline(self._clock.monotonic() + _ERROR_BODY_S, "total")
+    def _retold(self, tap: StreamTap) -> StreamTap:
+        """A tap whose answer can be begun again, or that begins a broken one again."""
+        job, before = self._job, self._job.live.tap
+        if not job.sink.is_open or not isinstance(before, Retold):
+            return retold(job.call.dialect, tap, None, "", self.spec.key)
+        return retold(job.call.dialect, tap, before, job.live.attempts[-1].deployment, self.spec.key)
+
         body = b""
         try:
             while len(body) < _MAX_ERROR_BYTES and (piece := await response.read()):
@@ -244,7 +268,10 @@ class Attempt:
         self._commit(live, tap)
         if tap.is_complete:
             return self._complete(live, tap, held)
-        await sink.open(live, held)
+        if sink.is_open:
+            await sink.write(held)
+        else:
+            await sink.open(live, held)
         self._heard(response)
         return await self._pass_on(response, tap)
 
@@ -290,8 +317,10 @@ class Attempt:
         """The first content is here: this attempt serves the client from now on."""
         now = self._clock.monotonic()
         live.first_content_at = live.last_content_at = now
-        self.ttft_ms = (now - self.started_mono) * 1000.0
-        live.ttft_ms = (now - live.started_mono) * 1000.0
+        self.ttft_ms = ttft_ms = (now - self.started_mono) * 1000.0
+        self._slots.heard(self._health, ttft_ms)
+        if live.ttft_ms is None:
+            live.ttft_ms = (now - live.started_mono) * 1000.0
         live.tap = tap
         live.state = RequestState.STREAMING
         self._requests.announce(live)
@@ -385,6 +414,15 @@ class Attempt:
 
 def first_content_limit_s(timeouts: Timeouts, facts: RequestFacts, has_other: bool, p95_ttft_s: float) -> float:
     """Seconds to the first content, 0 is off.
+
+def accepts_restart(route: Route, call: RawCall, facts: RequestFacts) -> bool:
+    """Whether a broken stream of this call may begin again: the route says so, or offers it and the client asks."""
+    if not facts.is_stream or not can_retell(call.dialect):
+        return False
+    if route.midstream == "restart":
+        return True
+    return route.midstream == "offer" and (RESTART_HEADER, b"restart") in call.head.headers
+
 
     A limit somebody set binds always. The general one rescues streams while another deployment is
     left, stretched to three times this deployment's own p95 and to 120 s for requests that reason.

@@ -13,7 +13,7 @@ from atp_engine.core.text import safe_text
 from atp_engine.core.types import Caller, RequestState, RouteDecision
 from atp_engine.dialects.facts import read_facts
 from atp_engine.services.admission import Door, Permit
-from atp_engine.services.attempt import Attempt, Job, RawCall, Sink
+from atp_engine.services.attempt import Attempt, Job, RawCall, Sink, accepts_restart
 from atp_engine.services.attempts import Attempts
 from atp_engine.services.live import LiveRequest
 from atp_engine.services.recorder import Recorder
@@ -87,7 +87,8 @@ class Completions:
             if decision.is_empty:
                 raise _no_route(decision)
             live.state = _CONNECTING
-            job = Job(runtime, route, live, call, facts, sink)
+            may_restart = route.midstream != "end" and accepts_restart(route, call, facts)
+            job = Job(runtime, route, live, call, facts, sink, permit, may_restart)
             attempt, last = await self._attempts.run(job, decision)
             if live.capture is not None:
                 live.capture.add(last)
@@ -100,7 +101,7 @@ class Completions:
     async def _wait(self, live: LiveRequest) -> Permit:
         """A place in the queue, visible while it lasts."""
         self._recorder.announce(live)
-        return await self._door.wait(live.caller)
+        return await self._door.wait(live.caller, live)
 
 
 def _state_of(error: ATPError, sink: Sink) -> RequestState:
@@ -111,6 +112,10 @@ def _state_of(error: ATPError, sink: Sink) -> RequestState:
         return RequestState.REJECTED
     return RequestState.FAILED
 
+        except (AdmissionError, NoRoute):
+            if not live.tries:
+                permit.refund(live.caller)
+            raise
 
 def _unknown_model(asked: str, runtime: Runtime) -> str:
     near = runtime.table.near(asked)

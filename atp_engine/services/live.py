@@ -70,6 +70,10 @@ class LiveRequest:
 
     def __init__(
         self,
+    place: Callable[[], int] | None = None
+    """Tells its present place while it waits in a queue."""
+    queue_wait_ms = 0.0
+    """Time spent in queues, all waits together."""
         request_id: str,
         dialect: Dialect,
         caller: Caller,
@@ -136,6 +140,8 @@ class LiveRequest:
         )
 
     def tokens_per_s(self, output_tokens: int, now_mono: float) -> float | None:
+            self.place() if self.place is not None else 0,
+            self.queue_wait_ms,
         """Output tokens after the first over the time since the first content; None when unmeasurable."""
         if not self.is_stream or not self.first_content_at or output_tokens < 2:
             return None
@@ -183,7 +189,11 @@ class LiveRequests:
             return
         seen: dict[str, int] = {}
         for live in self._open.values():
-            if live.tap is None:
+            if live.place is not None:
+                grown = -live.place()
+            elif live.tap is not None:
+                grown = live.tap.content_events
+            else:
                 continue
             seen[live.id] = live.tap.content_events
             if self._progress.get(live.id) != live.tap.content_events:

@@ -169,18 +169,36 @@ def test_a_last_resort_passes_an_open_circuit_and_its_success_closes_it(book: He
     assert book.of("a").circuit(1.0) == "closed"
 
 
-def test_a_drain_an_operator_and_a_limit_refuse_even_a_last_resort(book: HealthBook) -> None:
+def test_a_drain_and_an_operator_refuse_even_a_last_resort(book: HealthBook) -> None:
     book.drain("drained")
     book.open("held")
-    book.set_limit("full", 1)
-    taken(book, 0.0, "full")
+    book.switch("off", "off")
     for key, reason in [
         ("drained", "draining"),
         ("held", "circuit held open by an operator"),
-        ("full", "at its limit of 1 in flight"),
+        ("off", "disabled by an operator"),
     ]:
         assert book.of(key).block(0.0) == reason
         assert book.acquire(key, 0.0, is_last_resort=True) is None
+
+
+def test_a_rest_after_a_rate_limit_is_respected_even_by_a_last_resort(book: HealthBook) -> None:
+    book.record(taken(book, 0.0), AttemptOutcome.RATE_LIMITED, None, 1.0, 0.0, 10.0)
+    assert book.acquire("a", 1.0, is_last_resort=True) is None
+    assert book.refusal(book.of("a"), 1.0, is_last_resort=True) == "rate limited, 9 s left"
+    assert book.acquire("a", 10.0) is not None
+
+
+def test_slots_are_given_until_the_limit_and_while_nobody_waits(book: HealthBook) -> None:
+    book.of("a").limit = 2
+    first, second = taken(book, 0.0), taken(book, 0.0)
+    assert book.acquire("a", 0.0) is None
+    assert book.of("a").block(0.0) == ""
+    book.of("a").waiting = 1
+    book.record(first, AttemptOutcome.OK, 1.0, 1.0, 0.0)
+    assert book.acquire("a", 0.0) is None
+    assert book.acquire("a", 0.0, is_granted=True) is not None
+    book.record(second, AttemptOutcome.OK, 1.0, 1.0, 0.0)
 
 
 def test_closing_by_hand_resets_everything(book: HealthBook) -> None:
@@ -193,27 +211,16 @@ def test_closing_by_hand_resets_everything(book: HealthBook) -> None:
     assert book.of("a").grade(0.0) == "healthy"
 
 
-def test_the_smaller_of_a_stated_and_a_learned_limit_holds(book: HealthBook) -> None:
-    book.state_limit("a", 5)
-    book.set_limit("a", 2)
-    assert book.of("a").limit == 2
-    book.set_limit("a", 0)
-    assert book.of("a").limit == 5
-
-
 def test_every_change_of_what_may_be_called_raises_the_version(book: HealthBook) -> None:
-    book.set_limit("a", 1)
     versions = [book.version_at(0.0)]
 
     def seen(now: float) -> None:
         versions.append(book.version_at(now))
         assert versions[-1] > versions[-2]
 
-    lease = taken(book, 0.0)
+    book.switch("a", "off")
     seen(0.0)
-    book.record(lease, AttemptOutcome.OK, 1.0, 1.0, 0.0)
-    seen(0.0)
-    book.set_limit("a", 0)
+    book.switch("a", "")
     seen(0.0)
     open_circuit(book)
     seen(0.0)

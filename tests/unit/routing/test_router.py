@@ -107,13 +107,18 @@ def test_an_open_circuit_is_dropped_with_the_time_left_and_comes_back_as_a_probe
     assert reason(desk.decide(now=5.0), "a") == "circuit half-open, a probe is under way"
 
 
-def test_a_full_deployment_is_dropped_until_a_call_ends(desk: Desk) -> None:
+def test_a_full_deployment_is_ranked_all_the_same_since_requests_wait_for_it(desk: Desk) -> None:
+    desk.book.of("c").limit = 4
+    leases = [desk.book.acquire("c", 0.0) for _ in range(5)]
+    assert leases[4] is None
     assert "c" in desk.order()
-    leases = [desk.book.acquire("c", 0.0) for _ in range(4)]
-    assert reason(desk.decide(), "c") == "at its limit of 4 in flight"
-    assert leases[0] is not None
-    desk.book.record(leases[0], AttemptOutcome.OK, 1.0, 1.0, 0.0)
-    assert "c" in desk.order()
+
+
+def test_a_switch_by_hand_wins_over_the_config(desk: Desk) -> None:
+    desk.book.switch("b", "off")
+    assert reason(desk.decide(), "b") == "disabled by an operator"
+    desk.book.switch("b", "on")
+    assert "b" in desk.order()
 
 
 def test_the_least_bad_is_tried_when_every_circuit_is_open(desk: Desk) -> None:
@@ -196,7 +201,7 @@ def test_a_remembered_decision_is_what_a_fresh_router_would_say(desk: Desk) -> N
             case 0:
                 desk.book.drain(key) if rng.random() < 0.2 else desk.book.close(key)
             case 1:
-                desk.book.set_limit(key, rng.randrange(3))
+                desk.book.switch(key, rng.choice(("on", "off", "")))
             case _:
                 lease = desk.book.acquire(key, now, is_last_resort=True)
                 if lease is not None and rng.random() < 0.9:
