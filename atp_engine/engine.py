@@ -140,8 +140,8 @@ class Engine:
         self._parts.sessions.apply(config.sessions)
         self._parts.health.apply(config.health)
         self._parts.health.carry_over(runtime.table)
-        said = [str(problem) for problem in problems]
         self._parts.slots.apply(config.limits, runtime.table)
+        said = [str(problem) for problem in problems]
         said += [waits] if waits else []
         self._parts.vitals.config_problems, self._parts.vitals.config_warnings = (), tuple(said)
         self.notice("info", "config_applied", f"config version {runtime.version} is live")
@@ -229,10 +229,10 @@ class Engine:
                 self._parts.deployments.announce_changes()
             if count % 4 == 0:
                 self._parts.door.expire()
-                self._parts.sessions.sweep()
-                if self.bus.has_listeners:
                 self._parts.slots.expire()
                 self._parts.windows.tick()
+                self._parts.sessions.sweep()
+                if self.bus.has_listeners:
                     self.bus.publish(lambda seq: EngineChanged(seq, self._parts.vitals.view()))
             if count % 8 == 0 and self._parts.database.state() == "ok":
                 await self._parts.vitals.refresh()

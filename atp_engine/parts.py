@@ -104,12 +104,12 @@ class Parts:
         self.live.remember(list(reversed(self.repository.recent(500))))
         self.meters = Meters(Catalog(VERSION), clock.monotonic())
         self.door = Door(config.limits, clock)
+        self.slots = Slots(config.limits, clock, self._rng, self.health, self.door)
 
     def _build_services(self, loaded: Loaded) -> None:
         """The walk, and what looks at it."""
         clock = self.clock
         captures = Captures(self.bodies, loaded.config.storage)
-        self.slots = Slots(config.limits, clock, self._rng, self.health, self.door)
         self.estimates = Estimates(latest_counts(self.database))
         self.recorder = Recorder(
             clock, self.live, self.sessions, self.repository, captures, self.meters, self.estimates

@@ -33,11 +33,11 @@ from atp_engine.providers.http import forwardable
 from atp_engine.providers.provider import Provider, ProviderCall
 from atp_engine.providers.transport import UpstreamResponse
 from atp_engine.routing.table import Route, Timeouts
-from atp_engine.services.live import LiveRequest, LiveRequests
 from atp_engine.services.admission import Permit
+from atp_engine.services.live import LiveRequest, LiveRequests
 from atp_engine.services.runtime import Runtime
-
 from atp_engine.services.slots import Slots
+
 MAX_REPLY_BYTES = 32 * 1024 * 1024
 _MAX_ERROR_BYTES = 256 * 1024
 _MAX_HELD_BYTES = 1024 * 1024
@@ -46,10 +46,10 @@ _ERROR_BODY_S = 2.0
 _REASONING_TTFT_S = 120.0
 _DRAIN_S = 1.0
 _DRAIN_READS = 64
-
-Headers = list[tuple[bytes, bytes]]
 RESTART_HEADER = b"x-atp-midstream"
 """A client that can read an answer which begins twice says `restart` here."""
+
+Headers = list[tuple[bytes, bytes]]
 
 
 class Head:
@@ -116,11 +116,11 @@ class Job(msgspec.Struct, frozen=True):
     call: RawCall
     facts: RequestFacts
     sink: Sink
-
-
     permit: Permit
     may_restart: bool = False
     """A stream that breaks after its first content may begin again on the next deployment."""
+
+
 class Attempt:
     """One upstream call."""
 
@@ -128,10 +128,10 @@ class Attempt:
     ttft_ms: float | None = None
     tap: StreamTap | None = None
     usage: TokenUsage | None = None
-    response: UpstreamResponse | None = None
-
     was_sent = False
     """The deployment was called, or is being reached."""
+    response: UpstreamResponse | None = None
+
     def __init__(
         self,
         job: Job,
@@ -140,16 +140,16 @@ class Attempt:
         clock: Clock,
         has_other: bool,
         p95_ttft_s: float,
-        *,
-        is_retry: bool = False,
         slots: Slots,
         health: DeploymentHealth,
+        *,
+        is_retry: bool = False,
     ) -> None:
         self._job = job
-        self._is_retry = is_retry
-        self._clock = clock
         self._slots = slots
         self._health = health
+        self._is_retry = is_retry
+        self._clock = clock
         self._requests = requests
         self.spec = spec
         self.started_mono = started = clock.monotonic()
@@ -178,9 +178,9 @@ class Attempt:
         upstream = pair.request(call.body, facts, spec.model)
         live.dropped_fields = upstream.dropped_fields
         first_at = self._first_at
+        self.was_sent = True
         response = self.response = await provider.open(
             ProviderCall(
-        self.was_sent = True
                 spec,
                 upstream.body,
                 facts.is_stream,
@@ -200,10 +200,10 @@ class Attempt:
             created = int(live.started_at)
             if facts.is_stream:
                 self.tap = pair.tap(facts, live.id, created=created)
-                return await self._stream(response, self.tap)
-            body = response.whole()
                 if job.may_restart:
                     self.tap = self._retold(self.tap)
+                return await self._stream(response, self.tap)
+            body = response.whole()
             if body is None:
                 body = await self._rest(response)
             reply = pair.reply(body, created=created, prompt_tokens=facts.prompt_tokens_estimate)
@@ -217,9 +217,6 @@ class Attempt:
             live.dropped_fields += reply.dropped_fields
         return reply.body
 
-    async def _complaint(self, response: UpstreamResponse) -> bytes:
-        """The body of a refusal, as far as it comes in time: its status alone says enough."""
-        response.set_deadline(self._clock.monotonic() + _ERROR_BODY_S, "total")
     def _retold(self, tap: StreamTap) -> StreamTap:
         """A tap whose answer can be begun again, or that begins a broken one again."""
         job, before = self._job, self._job.live.tap
@@ -227,6 +224,9 @@ class Attempt:
             return retold(job.call.dialect, tap, None, "", self.spec.key)
         return retold(job.call.dialect, tap, before, job.live.attempts[-1].deployment, self.spec.key)
 
+    async def _complaint(self, response: UpstreamResponse) -> bytes:
+        """The body of a refusal, as far as it comes in time: its status alone says enough."""
+        response.set_deadline(self._clock.monotonic() + _ERROR_BODY_S, "total")
         body = b""
         try:
             while len(body) < _MAX_ERROR_BYTES and (piece := await response.read()):
@@ -412,9 +412,6 @@ class Attempt:
         )
 
 
-def first_content_limit_s(timeouts: Timeouts, facts: RequestFacts, has_other: bool, p95_ttft_s: float) -> float:
-    """Seconds to the first content, 0 is off.
-
 def accepts_restart(route: Route, call: RawCall, facts: RequestFacts) -> bool:
     """Whether a broken stream of this call may begin again: the route says so, or offers it and the client asks."""
     if not facts.is_stream or not can_retell(call.dialect):
@@ -423,6 +420,9 @@ def accepts_restart(route: Route, call: RawCall, facts: RequestFacts) -> bool:
         return True
     return route.midstream == "offer" and (RESTART_HEADER, b"restart") in call.head.headers
 
+
+def first_content_limit_s(timeouts: Timeouts, facts: RequestFacts, has_other: bool, p95_ttft_s: float) -> float:
+    """Seconds to the first content, 0 is off.
 
     A limit somebody set binds always. The general one rescues streams while another deployment is
     left, stretched to three times this deployment's own p95 and to 120 s for requests that reason.

@@ -94,6 +94,10 @@ class Completions:
                 live.capture.add(last)
             await self._recorder.finish(live, call, _OK, None)
             sink.close(live, last)
+        except (AdmissionError, NoRoute):
+            if not live.tries:
+                permit.refund(live.caller)
+            raise
         finally:
             permit.release()
         return attempt
@@ -112,10 +116,6 @@ def _state_of(error: ATPError, sink: Sink) -> RequestState:
         return RequestState.REJECTED
     return RequestState.FAILED
 
-        except (AdmissionError, NoRoute):
-            if not live.tries:
-                permit.refund(live.caller)
-            raise
 
 def _unknown_model(asked: str, runtime: Runtime) -> str:
     near = runtime.table.near(asked)

@@ -67,13 +67,13 @@ class LiveRequest:
     capture: Capture | None = None
     cancel: Callable[[], object] | None = None
     cancelled_by = ""
-
-    def __init__(
-        self,
     place: Callable[[], int] | None = None
     """Tells its present place while it waits in a queue."""
     queue_wait_ms = 0.0
     """Time spent in queues, all waits together."""
+
+    def __init__(
+        self,
         request_id: str,
         dialect: Dialect,
         caller: Caller,
@@ -137,11 +137,11 @@ class LiveRequest:
             cost.state,
             self.finish_reason,
             self.has_body,
+            self.place() if self.place is not None else 0,
+            self.queue_wait_ms,
         )
 
     def tokens_per_s(self, output_tokens: int, now_mono: float) -> float | None:
-            self.place() if self.place is not None else 0,
-            self.queue_wait_ms,
         """Output tokens after the first over the time since the first content; None when unmeasurable."""
         if not self.is_stream or not self.first_content_at or output_tokens < 2:
             return None
