@@ -32,6 +32,7 @@ from atp_engine.dialects.retold import Retold, can_retell, retold
 from atp_engine.providers.http import forwardable
 from atp_engine.providers.provider import Provider, ProviderCall
 from atp_engine.providers.transport import UpstreamResponse
+from atp_engine.routing.health import DeploymentHealth
 from atp_engine.routing.table import Route, Timeouts
 from atp_engine.services.admission import Permit
 from atp_engine.services.live import LiveRequest, LiveRequests

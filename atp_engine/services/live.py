@@ -184,7 +184,8 @@ class LiveRequests:
         self._bus.publish(lambda seq: RequestChanged(seq, view))
 
     def announce_progress(self) -> None:
-        """Announces the open streams that grew since the last tick; nothing without listeners."""
+        """Announces the open streams that grew and the waiting requests that moved up since the last tick;
+        nothing without listeners."""
         if not self._bus.has_listeners:
             return
         seen: dict[str, int] = {}
@@ -195,8 +196,8 @@ class LiveRequests:
                 grown = live.tap.content_events
             else:
                 continue
-            seen[live.id] = live.tap.content_events
-            if self._progress.get(live.id) != live.tap.content_events:
+            seen[live.id] = grown
+            if self._progress.get(live.id) != grown:
                 self.announce(live)
         self._progress = seen
 
