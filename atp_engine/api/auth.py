@@ -19,7 +19,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from atp_engine.api.errors import HeaderList, Problem, dialect_of, problem_of, render_problem
+from atp_engine.api.errors import HeaderList, Problem, credentials, dialect_of, problem_of, render_problem
 from atp_engine.api.guard import PAGE_HEADERS
 from atp_engine.api.logins import BrowserSession, BrowserSessions, LaunchCodes, is_same_secret
 from atp_engine.core.errors import ATPError, Forbidden, InvalidKey, RateLimited
@@ -103,7 +103,7 @@ class Gate:
         if policy is Policy.PUBLIC or (policy is Policy.SCRAPE and self._is_metrics_public()):
             return Visitor("anybody")
         if policy is Policy.CLIENT:
-            caller = self._identify_client(scope["headers"])
+            caller = self._identify_client(credentials(scope["headers"], scope.get("query_string", b"")))
             return Visitor(caller.key_name, caller=caller)
         visitor = self._admin(scope)
         if policy is Policy.ACT and visitor.role != ADMIN:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from typing import Any
+from urllib.parse import parse_qs
 
 import msgspec
 
@@ -26,6 +27,11 @@ from atp_engine.core.types import Dialect
 
 HeaderList = list[tuple[bytes, bytes]]
 
+OLLAMA_PATHS = frozenset(
+    f"/api/{name}" for name in ("chat", "generate", "embed", "embeddings", "tags", "show", "version", "ps")
+)
+_GOOGLE = "type.googleapis.com/google.rpc."
+
 _LONGEST_WAIT_S = 60.0
 """SDKs sleep for the whole `retry-after`; above this they are told not to retry by themselves."""
 
@@ -40,6 +46,9 @@ _OPENAI_TYPES = {
     429: "rate_limit_error",
 }
 _OPENAI_CODES = {"authentication_failed": "invalid_api_key", "rate_limited": "rate_limit_exceeded"}
+_OPENAI_FAMILY = frozenset({Dialect.OPENAI_CHAT, Dialect.OPENAI_RESPONSES})
+_LAST_NUMBER = 2**31 - 1
+"""The sequence number of an error that ends a stream: after any other, as nobody counts them all."""
 _ANTHROPIC_TYPES = {
     401: "authentication_error",
     403: "permission_error",
@@ -52,6 +61,21 @@ _ANTHROPIC_TYPES = {
 }
 _ANTHROPIC_STATUS = {"backpressure": 529, "upstream_overloaded": 529}
 """Codes whose status Anthropic's SDKs know under a number of their own."""
+
+
+_GEMINI_STATUS = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    409: "ABORTED",
+    429: "RESOURCE_EXHAUSTED",
+    499: "CANCELLED",
+    502: "UNAVAILABLE",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+"""google.rpc.Code by HTTP status, ai.google.dev/gemini-api/docs/troubleshooting, November 2026."""
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -119,7 +143,18 @@ def stream_error_event(error: BaseException, dialect: Dialect, request_id: str) 
     body = msgspec.json.encode(_body(problem_of(error), dialect, request_id))
     if dialect is Dialect.ANTHROPIC:
         return b"event: error\ndata: " + body + b"\n\n"
+    if dialect is Dialect.OLLAMA:
+        return body + b"\n"
+    if dialect is Dialect.OPENAI_RESPONSES:
+        return b"event: error\ndata: " + _responses_error(body) + b"\n\n"
     return b"data: " + body + b"\n\n"
+
+
+def _responses_error(body: bytes) -> bytes:
+    """The last event of a broken stream: flat as the API description has it, and nested as SDKs look for it."""
+    nested = msgspec.json.decode(body)
+    told = {"type": "error", "sequence_number": _LAST_NUMBER, **nested["error"]}
+    return msgspec.json.encode({**told, "type": "error", **nested})
 
 
 def dialect_of(path: str, headers: HeaderList) -> Dialect | None:
@@ -127,11 +162,30 @@ def dialect_of(path: str, headers: HeaderList) -> Dialect | None:
     base, path = split_base(path)
     if base == "/anthropic" or path.startswith("/v1/messages"):
         return Dialect.ANTHROPIC
+    if path.startswith("/v1beta/") or is_gemini_call(path):
+        return Dialect.GEMINI
+    if path in OLLAMA_PATHS:
+        return Dialect.OLLAMA
     if not path.startswith("/v1/") and not base:
         return None
+    if not base and path.startswith("/v1/models") and any(name == b"x-goog-api-key" for name, _ in headers):
+        return Dialect.GEMINI
     if not base and any(name == b"anthropic-version" for name, _ in headers):
         return Dialect.ANTHROPIC
     return Dialect.OPENAI_CHAT
+
+
+def credentials(headers: HeaderList, query: bytes) -> HeaderList:
+    """The headers, with the key that Google's clients may put in the query as the header that it stands for."""
+    if b"key=" not in query:
+        return headers
+    keys = parse_qs(query, max_num_fields=16).get(b"key", []) if query.count(b"&") < 16 else []
+    return [*headers, *((b"x-goog-api-key", key) for key in keys)]
+
+
+def is_gemini_call(path: str) -> bool:
+    """True for a method of a model on Google's paths, which share `/v1/models/` with OpenAI's."""
+    return path.startswith(("/v1/models/", "/v1beta/models/")) and path.rpartition(":")[2].isalpha() and ":" in path
 
 
 def whole_seconds(wait_s: float) -> int:
@@ -154,11 +208,28 @@ def _body(problem: Problem, dialect: Dialect | None, request_id: str) -> dict[st
         fallback = "api_error" if status >= 500 else "invalid_request_error"
         kind = _ANTHROPIC_TYPES.get(status, fallback)
         return {"type": "error", "error": {"type": kind, "message": message}, "request_id": request_id}
-    if dialect is Dialect.OPENAI_CHAT:
+    if dialect is Dialect.GEMINI:
+        return {"error": _gemini_error(problem, status, message)}
+    if dialect is Dialect.OLLAMA:
+        return {"error": message}
+    if dialect in _OPENAI_FAMILY:
         kind = _OPENAI_TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
         code = _OPENAI_CODES.get(problem.code, problem.code)
         return {"error": {"message": message, "type": kind, "param": problem.param, "code": code}}
     return {"error": {"code": problem.code, "message": message, "request_id": request_id}}
+
+
+def _gemini_error(problem: Problem, status: int, message: str) -> dict[str, Any]:
+    """Google's status with its details: our own code, the field that is wrong, when to try again."""
+    reason = "API_KEY_INVALID" if problem.code == "authentication_failed" else problem.code.upper()
+    details: list[dict[str, Any]] = [{"@type": f"{_GOOGLE}ErrorInfo", "reason": reason, "domain": "atp-console"}]
+    if problem.param:
+        violation = {"field": problem.param, "description": message}
+        details.append({"@type": f"{_GOOGLE}BadRequest", "fieldViolations": [violation]})
+    if problem.retry_after_s is not None:
+        details.append({"@type": f"{_GOOGLE}RetryInfo", "retryDelay": f"{whole_seconds(problem.retry_after_s)}s"})
+    kind = _GEMINI_STATUS.get(status, "INTERNAL" if status >= 500 else "INVALID_ARGUMENT")
+    return {"code": status, "message": message, "status": kind, "details": details}
 
 
 def _id_headers(dialect: Dialect | None, request_id: str) -> HeaderList:

@@ -30,7 +30,7 @@ from atp_engine.services.live import LiveRequest
 _log = logging.getLogger("atp_engine.llm")
 _ANTHROPIC, _UNKNOWN = Dialect.ANTHROPIC, PriceState.UNKNOWN
 _OK_JSON = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n"
-_OK_STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\n"
+_OK_STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: %b\r\ncache-control: no-cache\r\n"
 
 
 class _Judged(msgspec.Struct, frozen=True):
@@ -43,6 +43,7 @@ class _Judged(msgspec.Struct, frozen=True):
 class ClientCall(Exchange):
     """One call of a client: the sink of its answer, which keeps a capped copy of what it sent."""
 
+    stream_head = _OK_STREAM % b"text/event-stream; charset=utf-8"
     is_open = False
     live: LiveRequest | None = None
     judged: _Judged
@@ -50,8 +51,9 @@ class ClientCall(Exchange):
     async def open(self, live: LiveRequest, first: bytes) -> None:
         """Sends 200, the stream's headers and its first events."""
         self.is_open = True
-        self.begin(_OK_STREAM + answer_head(live))
-        await self.write(first)
+        self.begin(self.stream_head + answer_head(live))
+        if first:  # content may have come that is not whole yet; an empty chunk would end the answer
+            await self.write(first)
 
     async def write(self, events: bytes) -> None:
         """Sends whole events; waits while the client reads too slowly. Nothing is sent once it has left."""
@@ -81,7 +83,7 @@ class ClientCall(Exchange):
             self.end(last)
         elif live.is_stream:
             self.is_open = True
-            self.begin(_OK_STREAM + answer_head(live))
+            self.begin(self.stream_head + answer_head(live))
             self.end(last)
         else:
             self.reply(_OK_JSON % len(last) + answer_head(live), last)
@@ -199,6 +201,16 @@ class ChatEndpoint(CheckedEndpoint):
     def answer(self, call: RawCall, caller: Caller, exchange: Any) -> Coroutine[Any, Any, None]:
         """The walk, with the exchange as its sink."""
         return self._completions.run(call, caller, exchange)
+
+
+def stream_head(kind: bytes) -> bytes:
+    """The first lines of a streamed answer of a media type."""
+    return _OK_STREAM % kind
+
+
+def whole_head(size: int) -> bytes:
+    """The first lines of a whole JSON answer."""
+    return _OK_JSON % size
 
 
 def answer_head(live: LiveRequest) -> bytes:

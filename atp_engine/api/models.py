@@ -1,7 +1,8 @@
-"""`GET /v1/models` and `/v1/models/{id}`: what clients may ask for, in OpenAI's or Anthropic's shape.
+"""`GET /v1/models` and `/v1/models/{id}`: what clients may ask for, in OpenAI's, Anthropic's or Gemini's shape.
 
-Anthropic's shape is used when the request carries `anthropic-version` or comes under `/anthropic`. Each
-entry also says context window, price, health and whether it is usable now, which SDKs ignore and people read.
+Anthropic's shape is used when the request carries `anthropic-version` or comes under `/anthropic`, Gemini's
+when it carries `x-goog-api-key` or comes under `/v1beta`. Each entry also says context window, price,
+health and whether it is usable now, which SDKs ignore and people read.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from atp_engine.services.runtime import Runtime, RuntimeRef
 _CREATED_AT = "1970-01-01T00:00:00Z"
 """Vendors' own dates are not known to a router; SDKs want the field, and the epoch says unknown."""
 _MOST = 1_000
+_GEMINI_METHODS = ("generateContent", "streamGenerateContent", "countTokens")
 _GRADES = ("healthy", "unknown", "degraded", "failing")
 """From best to worst."""
 
@@ -38,23 +40,35 @@ class ModelList:
 
     async def all(self, call: Call) -> Response:
         """Every name that can be asked for; Anthropic's pages go by `limit`, `after_id`, `before_id`."""
-        runtime = self._runtime.current
-        names = runtime.table.names()
-        found = [self._entry(route, name, runtime) for name in names if (route := runtime.table.resolve(name))]
-        if not _is_anthropic(call):
+        found, dialect = self.entries(), _dialect(call)
+        if dialect is Dialect.GEMINI:
+            return _answer({"models": [_gemini(entry) for entry in found]})
+        if dialect is not Dialect.ANTHROPIC:
             return _answer({"object": "list", "data": [_openai(entry) for entry in found]})
         return _answer(_page([_anthropic(entry) for entry in found], call))
 
     async def one(self, call: Call) -> Response:
         """One name; raises UnknownModel (404) when nothing has it."""
-        name = str(call.request.path_params["id"])
+        name, dialect = str(call.request.path_params["id"]), _dialect(call)
+        entry = self._entry(self.route(name), name, self._runtime.current)
+        if dialect is Dialect.GEMINI:
+            return _answer(_gemini(entry))
+        return _answer(_anthropic(entry) if dialect is Dialect.ANTHROPIC else _openai(entry))
+
+    def entries(self) -> list[dict[str, Any]]:
+        """What is known of every name, in no dialect's shape."""
+        runtime = self._runtime.current
+        names = runtime.table.names()
+        return [self._entry(route, name, runtime) for name in names if (route := runtime.table.resolve(name))]
+
+    def route(self, name: str) -> Route:
+        """What serves a name; raises UnknownModel (404) when nothing does."""
         runtime = self._runtime.current
         route = runtime.table.resolve(name)
         if route is None:
             near = runtime.table.near(name)
             raise UnknownModel("no such model" + (f"; did you mean {', '.join(near)}?" if near else ""), param="model")
-        entry = self._entry(route, name, runtime)
-        return _answer(_anthropic(entry) if _is_anthropic(call) else _openai(entry))
+        return route
 
     def _entry(self, route: Route, name: str, runtime: Runtime) -> dict[str, Any]:
         """What is known of a name. The price is that of the first deployment, which is meant to serve."""
@@ -81,13 +95,27 @@ class ModelList:
         return grade if grade in _GRADES else "unknown"
 
 
-def _is_anthropic(call: Call) -> bool:
+def _dialect(call: Call) -> Dialect | None:
     request = call.request
-    return dialect_of(request.scope["path"], request.scope["headers"]) is Dialect.ANTHROPIC
+    return dialect_of(request.scope["path"], request.scope["headers"])
 
 
 def _openai(entry: dict[str, Any]) -> dict[str, Any]:
     return {"object": "model", "created": 0, **entry}
+
+
+def _gemini(entry: dict[str, Any]) -> dict[str, Any]:
+    """A `Model` of ai.google.dev/api/models, November 2026, on one page of all."""
+    shaped = {
+        "name": f"models/{entry['id']}",
+        "version": "001",
+        "displayName": entry["id"],
+        "description": f"Served by {', '.join(entry['deployments'])}",
+        "inputTokenLimit": entry["context_tokens"],
+        "outputTokenLimit": entry["max_output_tokens"],
+        "supportedGenerationMethods": _GEMINI_METHODS,
+    }
+    return {name: value for name, value in shaped.items() if value is not None}
 
 
 def _anthropic(entry: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import httptools
@@ -22,9 +22,10 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from atp_engine.api.app import Front
 from atp_engine.api.body_first import framing_of, parser_of_body
 from atp_engine.api.errors import HeaderList, Problem, dialect_of, render_problem
-from atp_engine.api.exchange import Exchange, HotEndpoint, path_of, too_large
+from atp_engine.api.exchange import Exchange, HotEndpoint, too_large
 from atp_engine.api.guard import Guard
 from atp_engine.api.heads import KnownHead, known_head
+from atp_engine.api.hot_table import HotTable
 from atp_engine.api.lane import Lane
 from atp_engine.core.ports import NewId
 
@@ -50,8 +51,7 @@ class EngineProtocol(HttpToolsProtocol):
     write_timeout_s = 60.0
     new_id: NewId
     guard: Guard
-    hot: Mapping[bytes, tuple[bytes, HotEndpoint]]
-    """Hot endpoints with their method, by path."""
+    hot: HotTable
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -267,7 +267,7 @@ class EngineProtocol(HttpToolsProtocol):
 
     def _endpoint(self) -> HotEndpoint | None:
         """The hot endpoint that was asked for, None when it is another or the guard has an objection."""
-        found = self.hot.get(self.url) or self.hot.get(path_of(self.url))
+        found = self.hot.find(self.url)
         if found is None:
             return None
         method, endpoint = found
@@ -416,7 +416,6 @@ def build_server(
     app: Front, *, new_id: NewId, header_timeout_s: float, body_timeout_s: float, write_timeout_s: float, drain_s: float
 ) -> EngineServer:
     """A server for `serve(sockets=[...])`; set `should_exit` to stop it within `drain_s`."""
-    hot = {path.encode(): (method.encode(), endpoint) for (method, path), endpoint in app.hot.items()}
     protocol = type(
         "ConfiguredProtocol",
         (EngineProtocol,),
@@ -426,7 +425,7 @@ def build_server(
             "write_timeout_s": write_timeout_s,
             "new_id": staticmethod(new_id),
             "guard": app.guard,
-            "hot": hot,
+            "hot": HotTable(app.hot),
         },
     )
     return EngineServer(
