@@ -327,4 +327,5 @@ _STEPS = (
     m0006_key_details,
     m0007_prompt_estimates,
     m0008_feedback,
+    m0010_config_versions,
 )
