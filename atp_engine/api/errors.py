@@ -216,7 +216,8 @@ def _body(problem: Problem, dialect: Dialect | None, request_id: str) -> dict[st
         kind = _OPENAI_TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
         code = _OPENAI_CODES.get(problem.code, problem.code)
         return {"error": {"message": message, "type": kind, "param": problem.param, "code": code}}
-    return {"error": {"code": problem.code, "message": message, "request_id": request_id}}
+    told = {"code": problem.code, "message": message, "request_id": request_id}
+    return {"error": told if problem.param is None else {**told, "param": problem.param}}
 
 
 def _gemini_error(problem: Problem, status: int, message: str) -> dict[str, Any]:

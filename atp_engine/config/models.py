@@ -124,8 +124,8 @@ class ProviderConfig(Section):
     """Root of the API including its version part; the registry's own when missing."""
     api_key: SecretRef | None = None
     """Reference to the credential: `env:NAME`, `file:PATH` or `keyring:SERVICE/NAME`."""
-    dialect: Literal["openai_chat", "anthropic"] | None = None
-    """Wire format, for `custom` and `simulated`; others know theirs."""
+    dialect: Literal["openai_chat", "openai_responses", "anthropic", "gemini", "ollama"] | None = None
+    """Wire format, for `custom` and `simulated`; others know theirs. gemini and ollama take openai_chat too."""
     models: tuple[ModelPattern, ...] = Field(default=(), max_length=256)
     """Model name patterns (`claude-*`) that are served under the client's own name without a deployment."""
     headers: dict[str, str] = {}

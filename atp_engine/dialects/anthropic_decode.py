@@ -19,8 +19,8 @@ _MODES = {"auto": "auto", "any": "required", "none": "none", "tool": "named"}
 
 
 def decode_request(body: bytes) -> ir.ChatRequest:
-    """The request as `ir`. Raises InvalidRequest naming the field, UnsupportedFeature for documents and
-    the results of server tools."""
+    """The request as `ir`. Raises InvalidRequest naming the field, UnsupportedFeature for uploaded
+    files and the results of server tools."""
     top = Fields.of_body(body)
     model = top.need("model", STR)
     max_tokens = top.need("max_tokens", COUNT)
@@ -133,14 +133,20 @@ def _image(block: Fields) -> ir.Image:
     return image
 
 
-def _document(block: Fields) -> ir.Text:
-    """A document of plain text is text with its title; any other cannot be carried."""
+def _document(block: Fields) -> ir.Text | ir.Document:
+    """A document; one of plain text is text with its title."""
     source = block.child("source")
-    kind = source.take("type", STR) if source else None
-    if source is None or kind != "text":
-        raise block.unsupported(f"a document from source {kind}")
-    title, text = block.take("title", STR), source.need("data", STR)
-    return ir.Text(f"{title}\n\n{text}" if title else text)
+    if source is None:
+        raise block.wrong("source", "is required")
+    kind, title = source.need("type", STR), block.take("title", STR) or ""
+    if kind == "text":
+        text = source.need("data", STR)
+        return ir.Text(f"{title}\n\n{text}" if title else text)
+    if kind == "base64":
+        return ir.Document(source.need("media_type", STR), source.need("data", STR), name=title)
+    if kind == "url":
+        return ir.Document(url=source.need("url", STR), name=title)
+    raise block.unsupported(f"a document from source {kind}")
 
 
 def _result(block: Fields) -> ir.ToolResult:
@@ -148,7 +154,7 @@ def _result(block: Fields) -> ir.ToolResult:
     content = block.take("content", CONTENT)
     if content is None or isinstance(content, str):
         return ir.ToolResult(call_id, (ir.Text(content),) if content else (), is_error)
-    parts: list[ir.Text | ir.Image] = []
+    parts: list[ir.Text | ir.Image | ir.Document] = []
     for inner in block.elements("content", content):
         kind = inner.need("type", STR)
         if kind == "tool_reference":  # a tool search found it; all tools are loaded at once elsewhere

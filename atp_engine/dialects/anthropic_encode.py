@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from base64 import b64decode
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -18,6 +19,7 @@ from atp_engine.core.errors import InvalidRequest, UnsupportedFeature
 from atp_engine.dialects import ir, json_text
 from atp_engine.dialects.bridge import UpstreamBody
 from atp_engine.dialects.fields import Dropped, compact
+from atp_engine.dialects.seals import is_marked
 
 DEFAULT_MAX_TOKENS = 4096
 _SMALLEST_BUDGET = 1024
@@ -113,7 +115,9 @@ def _is_in_unsealed_loop(messages: tuple[ir.Message, ...]) -> bool:
         return False
     turns = (message for message in reversed(messages) if message.role is ir.Role.ASSISTANT)
     last = next(turns, None)
-    return last is None or not any(isinstance(part, ir.Reasoning) and part.signature for part in last.parts)
+    return last is None or not any(
+        isinstance(part, ir.Reasoning) and part.signature and not is_marked(part.signature) for part in last.parts
+    )
 
 
 def _sampling(request: ir.ChatRequest, thinking: _Thinking, dropped: Dropped) -> tuple[float | None, float | None]:
@@ -178,15 +182,17 @@ def _blocks(turn: ir.Message, dropped: Dropped) -> list[dict[str, Any]]:
         if isinstance(part, ir.Text | ir.Refusal):
             if part.text:
                 blocks.append({"type": "text", "text": part.text})
-        elif isinstance(part, ir.Image):
+        elif isinstance(part, ir.Image | ir.Document):
             if turn.role is not ir.Role.USER:
                 raise UnsupportedFeature("A picture by the assistant cannot be carried to the chosen deployment.")
-            blocks.append(_image(part))
+            blocks.append(_media(part))
         elif isinstance(part, ir.ToolCall):
             arguments = _arguments(part.arguments, dropped)
             blocks.append({"type": "tool_use", "id": _id(part.id), "name": part.name, "input": arguments})
         elif isinstance(part, ir.ToolResult):
             blocks.append(_result(part))
+        elif is_marked(part.signature):
+            dropped.add("reasoning")
         elif part.is_redacted:
             blocks.append({"type": "redacted_thinking", "data": part.signature})
         elif part.signature:
@@ -223,9 +229,9 @@ def _result(result: ir.ToolResult) -> dict[str, Any]:
         content = result.parts[0].text
     else:
         content = [
-            _image(part) if isinstance(part, ir.Image) else {"type": "text", "text": part.text}
+            {"type": "text", "text": part.text} if isinstance(part, ir.Text) else _media(part)
             for part in result.parts
-            if isinstance(part, ir.Image) or part.text
+            if not isinstance(part, ir.Text) or part.text
         ]
     block: dict[str, Any] = {"type": "tool_result", "tool_use_id": _id(result.call_id), "content": content}
     if result.is_error:
@@ -233,10 +239,30 @@ def _result(result: ir.ToolResult) -> dict[str, Any]:
     return block
 
 
-def _image(image: ir.Image) -> dict[str, Any]:
-    if image.url:
-        return {"type": "image", "source": {"type": "url", "url": image.url}}
-    return {"type": "image", "source": {"type": "base64", "media_type": image.media_type, "data": image.base64}}
+def _media(part: ir.Image | ir.Document) -> dict[str, Any]:
+    """A picture or a document; the vendor reads PDFs, and plain text as text."""
+    kind = "image" if isinstance(part, ir.Image) else "document"
+    block: dict[str, Any] = {"type": kind, "source": {"type": "url", "url": part.url}}
+    if not part.url:
+        block["source"] = {"type": "base64", "media_type": part.media_type, "data": part.base64}
+    if isinstance(part, ir.Document):
+        if part.base64 and part.media_type.startswith("text/"):
+            text = _decoded(part.base64)
+            block["source"] = {"type": "text", "media_type": "text/plain", "data": text}
+        elif part.base64 and part.media_type != "application/pdf":
+            raise UnsupportedFeature(
+                f"A file of type {part.media_type[:80]} cannot be carried to the chosen deployment."
+            )
+        if part.name:
+            block["title"] = part.name
+    return block
+
+
+def _decoded(base64: str) -> str:
+    try:
+        return b64decode(base64, validate=True).decode("utf-8", "replace")
+    except ValueError:
+        raise InvalidRequest("A file's content is not valid base64.") from None
 
 
 def _tool(tool: ir.Tool) -> dict[str, Any]:

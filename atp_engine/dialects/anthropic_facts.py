@@ -24,6 +24,7 @@ from atp_engine.dialects.reading import (
     session_name,
     string_in,
 )
+from atp_engine.dialects.seals import is_marked
 
 _OLD_USER_ID = re.compile(r"_session_([0-9A-Za-z-]{8,64})$")
 
@@ -111,7 +112,7 @@ def _scan(messages: list[_Message]) -> tuple[bool, bool, bool]:
                 if type(block.content) is list:
                     for part in block.content:
                         kinds.add(part.type)
-                elif block.type == "thinking" and not block.signature:
+                elif block.type == "thinking" and (not block.signature or is_marked(block.signature)):
                     is_unsigned = True
     return not kinds.isdisjoint(IMAGE_TYPES), not kinds.isdisjoint(MEDIA_TYPES), is_unsigned
 

@@ -15,6 +15,7 @@ from atp_engine.dialects.anthropic_wire import Block, Delta, Event, Usage, decod
 from atp_engine.dialects.bridge import Reply, StreamTap
 from atp_engine.dialects.event_tap import EventTap
 from atp_engine.dialects.faults import fault_from_event
+from atp_engine.dialects.seals import is_marked
 from atp_engine.dialects.sse import SseEvent, events, frame
 from atp_engine.dialects.text_tail import TAIL_CHARS
 
@@ -33,7 +34,7 @@ _STOP_EVENT = frame(b'{"type":"message_stop"}', b"message_stop")
 
 
 def adjust(fields: dict[str, msgspec.Raw], facts: RequestFacts) -> None:
-    """Takes out thinking blocks without a signature: another vendor's answers are in the history, and
+    """Takes out thinking blocks without Anthropic's signature: another vendor's answers are in the history, and
     Anthropic refuses the whole request for them. Else nothing; every stream reports its usage."""
     if not facts.has_unsigned_thinking:
         return
@@ -52,7 +53,7 @@ def adjust(fields: dict[str, msgspec.Raw], facts: RequestFacts) -> None:
 
 def _is_unsigned(block: msgspec.Raw) -> bool:
     seal = json_text.decode(_SEAL, bytes(block))
-    return seal.type == "thinking" and not seal.signature
+    return seal.type == "thinking" and (not seal.signature or is_marked(seal.signature))
 
 
 def read_reply(body: bytes) -> Reply:

@@ -77,10 +77,19 @@ class Bridge(Protocol):
         field, or UnsupportedFeature for content that cannot be carried."""
         ...
 
-    def reply(self, body: bytes, *, created: int = 0, prompt_tokens: int = 0) -> Reply:
+    def reply(
+        self,
+        body: bytes,
+        *,
+        created: int = 0,
+        prompt_tokens: int = 0,
+        facts: RequestFacts | None = None,
+        request_id: str = "",
+    ) -> Reply:
         """A 200 answer in the client's dialect. Raises BadUpstreamReply when it is not one, or the
         classified error that it holds. A translation stamps it with `created` (UTC epoch seconds)
-        where the vendor tells no time, and makes missing usage up from `prompt_tokens` and the text."""
+        where the vendor tells no time, and makes missing usage up from `prompt_tokens` and the text;
+        `facts` and `request_id` matter to dialects whose answers repeat the request."""
         ...
 
     def tap(self, facts: RequestFacts, request_id: str, *, created: int = 0) -> StreamTap:

@@ -6,10 +6,18 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from atp_engine.core.types import Dialect
-from atp_engine.dialects import anthropic, ir, openai_chat
+from atp_engine.dialects import anthropic, gemini, ir, ollama, openai_chat, openai_responses
 from atp_engine.dialects.codec import Codec, StreamEncoder
 
-_CODECS: Mapping[Dialect, Codec] = MappingProxyType({Dialect.OPENAI_CHAT: openai_chat, Dialect.ANTHROPIC: anthropic})
+_CODECS: Mapping[Dialect, Codec] = MappingProxyType(
+    {
+        Dialect.OPENAI_CHAT: openai_chat,
+        Dialect.ANTHROPIC: anthropic,
+        Dialect.OPENAI_RESPONSES: openai_responses,
+        Dialect.GEMINI: gemini,
+        Dialect.OLLAMA: ollama,
+    }
+)
 
 
 def codec(dialect: Dialect) -> Codec:

@@ -1,8 +1,8 @@
 """A vendor's failure put into one of our error classes, with a reason fit for clients.
 
 `providers` call `fault_from_reply` for every answer that is not 200, stream taps call
-`fault_from_event` for errors inside a stream. Types, codes and phrases are those of OpenAI, Anthropic
-and compatible servers (vLLM, llama.cpp, Groq, OpenRouter, Azure, TGI) as of November 2026.
+`fault_from_event` for errors inside a stream. Types, codes and phrases are those of OpenAI, Anthropic,
+Gemini, Ollama and compatible servers (vLLM, llama.cpp, Groq, OpenRouter, Azure, TGI) as of November 2026.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ _LONGEST_READ = 64 * 1024
 # fmt: off
 _AUTH = frozenset({
     "invalid_api_key", "authentication_error", "permission_error", "permission_denied", "unauthorized",
-    "unauthenticated", "invalid_authentication", "account_deactivated", "organization_deactivated",
+    "unauthenticated", "invalid_authentication", "account_deactivated", "organization_deactivated", "api_key_invalid",
+    "api_key_expired",
 })
 _QUOTA = frozenset({
     "insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "billing_error", "quota_exceeded",
@@ -59,7 +60,7 @@ _BUSY = frozenset({
 })
 _REJECTED = frozenset({
     "invalid_request_error", "not_found_error", "model_not_found", "bad_request", "badrequesterror",
-    "invalid_argument",
+    "invalid_argument", "failed_precondition",
 })
 _NO_MODEL = frozenset({
     "model_not_found", "not_found_error", "notfounderror", "deployment_not_found", "modelnotfound",
@@ -88,7 +89,13 @@ _ADDRESS = re.compile(r"\b[a-zA-Z][a-zA-Z0-9+.-]{1,15}://\S+|\b\d{1,3}(?:\.\d{1,
 _SHORT_KEY = re.compile(r"\b(?:sk|pk|rk)-[^\s\"',;)]{4,}|\b(bearer)\s+\S+", re.IGNORECASE)
 
 _CODE_KEYS: Mapping[Dialect, tuple[str, ...]] = MappingProxyType(
-    {Dialect.OPENAI_CHAT: ("code", "type", "status"), Dialect.ANTHROPIC: ("type", "code")}
+    {
+        Dialect.OPENAI_CHAT: ("code", "type", "status"),
+        Dialect.ANTHROPIC: ("type", "code"),
+        Dialect.OPENAI_RESPONSES: ("code", "type", "status"),
+        Dialect.GEMINI: ("status",),
+        Dialect.OLLAMA: ("code", "type"),
+    }
 )
 """Where a dialect puts its machine-readable reason, most telling first."""
 
@@ -174,8 +181,17 @@ def _read(dialect: Dialect, payload: bytes) -> _Complaint:
     deeper = source.get("innererror")
     if isinstance(deeper, dict) and isinstance(deeper.get("code"), str):
         codes.append(deeper["code"].lower())
+    codes += _detailed(source.get("details"))
     number = source.get("code")
     return _Complaint(tuple(codes), _message(inner, body), number if isinstance(number, int) else 0)
+
+
+def _detailed(details: Any) -> list[str]:
+    """The reasons in Google's `details`, such as `API_KEY_INVALID` of a 400."""
+    if not isinstance(details, list):
+        return []
+    reasons = [detail.get("reason") for detail in details[:8] if isinstance(detail, dict)]
+    return [reason.lower() for reason in reasons if isinstance(reason, str)]
 
 
 def _message(inner: Any, body: dict[str, Any]) -> str:

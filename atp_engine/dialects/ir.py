@@ -51,8 +51,19 @@ class Image(msgspec.Struct, frozen=True, tag="image"):
     url: str = ""
 
 
+class Document(msgspec.Struct, frozen=True, tag="document"):
+    """A file to read, such as a PDF: `base64` with its `media_type`, or a `url` that the vendor fetches."""
+
+    media_type: str = ""
+    base64: str = ""
+    url: str = ""
+    name: str = ""
+    """File name or title, for people and models."""
+
+
 class Reasoning(msgspec.Struct, frozen=True, tag="reasoning"):
-    """The model's thinking. `signature` is the vendor's seal; when `is_redacted` it is all there is."""
+    """The model's thinking. `signature` is the vendor's seal (see `seals`); when `is_redacted` it is all
+    there is."""
 
     text: str
     signature: str = ""
@@ -77,11 +88,11 @@ class ToolResult(msgspec.Struct, frozen=True, tag="tool_result"):
     """What the tool gave back for the call `call_id`."""
 
     call_id: str
-    parts: tuple[Text | Image, ...]
+    parts: tuple[Text | Image | Document, ...]
     is_error: bool = False
 
 
-Part = Text | Image | Reasoning | Refusal | ToolCall | ToolResult
+Part = Text | Image | Document | Reasoning | Refusal | ToolCall | ToolResult
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -165,6 +176,8 @@ class ChatResult(msgspec.Struct, frozen=True):
     stop_sequence: str = ""
     dropped_fields: tuple[str, ...] = ()
     """Parts of the vendor's answer that these values cannot hold."""
+    echo: dict[str, msgspec.Raw] = {}
+    """Fields of the request that the client's dialect repeats in its answer."""
 
 
 class Started(msgspec.Struct, frozen=True):
@@ -174,6 +187,8 @@ class Started(msgspec.Struct, frozen=True):
     model: str
     created: int = 0
     usage: TokenUsage | None = None
+    echo: dict[str, msgspec.Raw] = {}
+    """As in `ChatResult`."""
 
 
 class TextDelta(msgspec.Struct, frozen=True):

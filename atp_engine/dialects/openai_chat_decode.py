@@ -23,14 +23,14 @@ from atp_engine.dialects.fields import (
     STR_OR_STRINGS,
     Fields,
 )
-from atp_engine.dialects.images import image_from_url
+from atp_engine.dialects.images import document_from_url, image_from_url
 
 _LEGACY_ID = "call_function_{}"
 
 
 def decode_request(body: bytes) -> ir.ChatRequest:
-    """The request as `ir`. Raises InvalidRequest naming the field, UnsupportedFeature for audio, files
-    and custom tool calls."""
+    """The request as `ir`. Raises InvalidRequest naming the field, UnsupportedFeature for audio,
+    uploaded files and custom tool calls."""
     top = Fields.of_body(body)
     model = top.need("model", STR)
     messages = _messages(top)
@@ -135,7 +135,9 @@ def _call(fields: Fields) -> ir.ToolCall:
 
 
 def _result(fields: Fields, call_id: str) -> ir.Message:
-    parts = tuple(part for part in _content(fields, is_required=False) if isinstance(part, ir.Text | ir.Image))
+    parts = tuple(
+        part for part in _content(fields, is_required=False) if isinstance(part, ir.Text | ir.Image | ir.Document)
+    )
     return ir.Message(ir.Role.USER, (ir.ToolResult(call_id, parts),))
 
 
@@ -179,7 +181,20 @@ def _part(part: Fields) -> ir.Part:
         if image is None:
             raise InvalidRequest(f"`{place}`: must be an http(s) URL or base64 image data.", param=place)
         return image
+    if kind == "file" and (file := part.child("file")) is not None:
+        return _file(file)
     raise part.unsupported(f"content of type {kind}")
+
+
+def _file(fields: Fields) -> ir.Document:
+    """A file in the body; one that was uploaded before is known to its vendor alone."""
+    if fields.take("file_id", STR):
+        raise fields.unsupported("an uploaded file")
+    document = document_from_url(fields.need("file_data", STR), fields.take("filename", STR) or "")
+    if document is None:
+        raise fields.wrong("file_data", "must be base64 data with its media type")
+    fields.close()
+    return document
 
 
 def _tools(top: Fields) -> tuple[tuple[ir.Tool, ...], ir.ToolChoice | None]:

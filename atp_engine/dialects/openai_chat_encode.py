@@ -12,15 +12,16 @@ from typing import Any
 
 import msgspec
 
+from atp_engine.core.errors import UnsupportedFeature
 from atp_engine.dialects import ir
 from atp_engine.dialects.bridge import UpstreamBody
 from atp_engine.dialects.fields import Dropped, compact
-from atp_engine.dialects.images import url_of_image
+from atp_engine.dialects.images import url_of_document, url_of_image
 
 _NEW_OPENAI = re.compile(r"^(?:openai/)?(?:o\d|gpt-(?!3|4|oss))")
 _TAKES_EFFORT = re.compile(r"^(?:.*/)?(?:o\d|gpt-(?!3|4))")
 _MOST_STOPS = 4
-_LONGEST_USER = 64
+LONGEST_USER = 64
 _LOW_BUDGET, _MEDIUM_BUDGET = 4_096, 16_384
 """Token budgets below which an effort counts as low or medium."""
 _NO_PARAMETERS = msgspec.Raw(b'{"type":"object","properties":{}}')
@@ -33,7 +34,7 @@ def encode_request(request: ir.ChatRequest) -> UpstreamBody:
     failed tool's text begins with `Error:`, since there is no flag for it.
     """
     dropped = Dropped()
-    effort = _effort(request, dropped)
+    effort = effort_of(request, dropped)
     has_tools = bool(request.tools)
     body = compact(
         model=request.model,
@@ -50,7 +51,7 @@ def encode_request(request: ir.ChatRequest) -> UpstreamBody:
         n=request.candidates if request.candidates > 1 else None,
         response_format=_response_format(request.json_format),
         reasoning_effort=effort,
-        user=request.user if 0 < len(request.user) <= _LONGEST_USER else None,
+        user=request.user if 0 < len(request.user) <= LONGEST_USER else None,
         stream=request.is_stream or None,
         stream_options={"include_usage": True} if request.is_stream else None,
     )
@@ -61,16 +62,22 @@ def encode_request(request: ir.ChatRequest) -> UpstreamBody:
         dropped.add("top_k")
     if len(request.stop) > _MOST_STOPS:
         dropped.add("stop")
-    if len(request.user) > _LONGEST_USER:
+    if len(request.user) > LONGEST_USER:
         dropped.add("user")
     return UpstreamBody(msgspec.json.encode(body), dropped.paths())
 
 
-def _effort(request: ir.ChatRequest, dropped: Dropped) -> str | None:
+def takes_effort(model: str) -> bool:
+    """True for OpenAI's reasoning models, and for open ones that know `reasoning_effort`."""
+    return _TAKES_EFFORT.match(model) is not None
+
+
+def effort_of(request: ir.ChatRequest, dropped: Dropped) -> str | None:
+    """The wish to think as OpenAI's word for it; None when there is none or the model has no such knob."""
     thinking = request.thinking
     if thinking is None:
         return None
-    if not _TAKES_EFFORT.match(request.model):
+    if not takes_effort(request.model):
         dropped.add("thinking")
         return None
     if thinking.effort:
@@ -128,14 +135,15 @@ def _user(parts: tuple[ir.Part, ...]) -> list[dict[str, Any]]:
     for part in parts:
         if isinstance(part, ir.ToolResult):
             written.append({"role": "tool", "tool_call_id": part.call_id, "content": _result_text(part)})
-            images = [inner for inner in part.parts if isinstance(inner, ir.Image)]
-            if images:
-                said.append({"type": "text", "text": f"Images from the result of tool call {part.call_id}:"})
-                said += [_image(image) for image in images]
+            media = [inner for inner in part.parts if not isinstance(inner, ir.Text)]
+            if media:
+                what = "Images" if all(isinstance(inner, ir.Image) for inner in media) else "Files"
+                said.append({"type": "text", "text": f"{what} from the result of tool call {part.call_id}:"})
+                said += [_media(inner) for inner in media]
         elif isinstance(part, ir.Text):
             said.append({"type": "text", "text": part.text})
-        elif isinstance(part, ir.Image):
-            said.append(_image(part))
+        elif isinstance(part, ir.Image | ir.Document):
+            said.append(_media(part))
     if len(said) == 1 and said[0]["type"] == "text":
         written.append({"role": "user", "content": said[0]["text"]})
     elif said or not written:
@@ -145,15 +153,21 @@ def _user(parts: tuple[ir.Part, ...]) -> list[dict[str, Any]]:
 
 def _result_text(result: ir.ToolResult) -> str:
     text = "\n".join(part.text for part in result.parts if isinstance(part, ir.Text))
-    if not text and any(isinstance(part, ir.Image) for part in result.parts):
-        text = "(see the images below)"
+    if not text and result.parts:
+        text = "(see the images below)" if isinstance(result.parts[0], ir.Image) else "(see the files below)"
     if result.is_error and not text.lower().startswith("error"):
         text = f"Error: {text}"
     return text
 
 
-def _image(image: ir.Image) -> dict[str, Any]:
-    return {"type": "image_url", "image_url": {"url": url_of_image(image)}}
+def _media(part: ir.Image | ir.Document) -> dict[str, Any]:
+    """A picture or a file; a file that only a URL tells has no place here."""
+    if isinstance(part, ir.Image):
+        return {"type": "image_url", "image_url": {"url": url_of_image(part)}}
+    if part.url:
+        raise UnsupportedFeature("A file by its URL cannot be carried to the chosen deployment.")
+    file = {"filename": part.name or "document", "file_data": url_of_document(part)}
+    return {"type": "file", "file": file}
 
 
 def _tool(tool: ir.Tool) -> dict[str, Any]:

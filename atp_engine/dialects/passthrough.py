@@ -48,7 +48,15 @@ class Passthrough:
         self._wire.adjust(fields, facts)
         return UpstreamBody(msgspec.json.encode(fields))
 
-    def reply(self, body: bytes, *, created: int = 0, prompt_tokens: int = 0) -> Reply:
+    def reply(
+        self,
+        body: bytes,
+        *,
+        created: int = 0,
+        prompt_tokens: int = 0,
+        facts: RequestFacts | None = None,
+        request_id: str = "",
+    ) -> Reply:
         """See `Bridge.reply`; the bytes are the vendor's own."""
         return self._wire.read_reply(body)
 

@@ -7,6 +7,7 @@ one screenshot does not make a prompt look too long for every model.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 
 import msgspec
 
@@ -25,10 +26,12 @@ _DEEPEST = 2
 class _Holder(msgspec.Struct, gc=False):
     type: msgspec.Raw = msgspec.Raw(b"null")
     content: msgspec.Raw = msgspec.Raw(b"null")
+    output: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class _Conversation(msgspec.Struct, gc=False):
-    messages: list[_Holder]
+    messages: list[_Holder] = []
+    input: msgspec.Raw = msgspec.Raw(b"null")
 
 
 _CONVERSATION = msgspec.json.Decoder(_Conversation)
@@ -45,13 +48,14 @@ def prompt_size(body: bytes, has_media: bool, bytes_per_token: float) -> tuple[i
         size = len(body)
         return size, -int(-size // bytes_per_token)  # `estimate_tokens`, without the call
     images = file_bytes = media_bytes = 0
-    for message in json_text.decode(_CONVERSATION, body).messages:
-        for kind, size in _media(message.content, 1):
-            media_bytes += size
-            if kind in IMAGE_TYPES:
-                images += 1
-            else:
-                file_bytes += size
+    conversation = json_text.decode(_CONVERSATION, body)
+    found = [_media(message.content, 1) for message in conversation.messages]
+    for kind, size in chain(*found, _media(conversation.input, 0)):
+        media_bytes += size
+        if kind in IMAGE_TYPES:
+            images += 1
+        else:
+            file_bytes += size
     text_bytes = max(len(body) - media_bytes, 0)
     tokens = estimate_tokens(text_bytes, bytes_per_token) + images * IMAGE_TOKENS
     return text_bytes, tokens + estimate_tokens(file_bytes, _FILE_BYTES_PER_TOKEN)
@@ -69,3 +73,4 @@ def _media(content: msgspec.Raw, depth: int) -> Iterator[tuple[str, int]]:
             yield kind, len(memoryview(raw))
         else:
             yield from _media(part.content, depth + 1)
+            yield from _media(part.output, depth + 1)

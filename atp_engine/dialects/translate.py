@@ -11,6 +11,7 @@ from atp_engine.dialects.bridge import Reply, StreamTap, UpstreamBody
 from atp_engine.dialects.codec import Codec
 from atp_engine.dialects.estimate import tokens_of_chars
 from atp_engine.dialects.event_tap import EventTap
+from atp_engine.dialects.framing import SSE, Framing
 from atp_engine.dialects.sse import SseEvent
 from atp_engine.dialects.text_tail import TAIL_CHARS
 
@@ -18,9 +19,11 @@ from atp_engine.dialects.text_tail import TAIL_CHARS
 class Translation:
     """A `Bridge` between two dialects."""
 
-    def __init__(self, client: Codec, upstream: Codec) -> None:
+    def __init__(self, client: Codec, upstream: Codec, framing: Framing = SSE) -> None:
+        """`framing` is that of the upstream's streams."""
         self._client = client
         self._upstream = upstream
+        self._framing = framing
 
     def request(self, body: bytes, facts: RequestFacts, model: str) -> UpstreamBody:
         """See `Bridge.request`; dropped fields go by their paths in the client's body."""
@@ -29,7 +32,15 @@ class Translation:
         dropped = (self._client.PATHS.get(name, name) for name in written.dropped_fields)
         return UpstreamBody(written.body, tuple(dict.fromkeys((*request.dropped_fields, *dropped))))
 
-    def reply(self, body: bytes, *, created: int = 0, prompt_tokens: int = 0) -> Reply:
+    def reply(
+        self,
+        body: bytes,
+        *,
+        created: int = 0,
+        prompt_tokens: int = 0,
+        facts: RequestFacts | None = None,
+        request_id: str = "",
+    ) -> Reply:
         """See `Bridge.reply`."""
         result = self._upstream.decode_reply(body)
         text = "".join(part.text for part in result.parts if isinstance(part, ir.Text | ir.Refusal))
@@ -37,7 +48,10 @@ class Translation:
         usage = result.usage
         if usage is None and prompt_tokens:
             usage = TokenUsage(input_tokens=prompt_tokens, output_tokens=tokens_of_chars(chars), is_estimated=True)
-        result = msgspec.structs.replace(result, created=result.created or created, usage=usage)
+        answer_id = result.id or request_id
+        result = msgspec.structs.replace(result, id=answer_id, created=result.created or created, usage=usage)
+        if facts is not None and facts.echo is not None:
+            result = msgspec.structs.replace(result, id=request_id, echo=facts.echo)
         return Reply(
             body=self._client.encode_reply(result),
             usage=usage,
@@ -50,7 +64,7 @@ class Translation:
 
     def tap(self, facts: RequestFacts, request_id: str, *, created: int = 0) -> StreamTap:
         """See `Bridge.tap`."""
-        return _Tap(self._client, self._upstream, facts, request_id, created)
+        return _Tap(self._client, self._upstream, self._framing, facts, request_id, created)
 
 
 def _chars(part: ir.Part) -> int:
@@ -60,11 +74,20 @@ def _chars(part: ir.Part) -> int:
 
 
 class _Tap(EventTap):
-    __slots__ = ("_created", "_decoder", "_encoder", "_finish_words")
+    __slots__ = ("_created", "_decoder", "_encoder", "_finish_words", "_request_id")
 
-    def __init__(self, client: Codec, upstream: Codec, facts: RequestFacts, request_id: str, created: int) -> None:
-        super().__init__(facts)
+    def __init__(
+        self,
+        client: Codec,
+        upstream: Codec,
+        framing: Framing,
+        facts: RequestFacts,
+        request_id: str,
+        created: int,
+    ) -> None:
+        super().__init__(facts, framing)
         self._created = created
+        self._request_id = request_id
         self._finish_words = client.FINISH
         self._decoder = upstream.stream_decoder(request_id)
         self._encoder = client.stream_encoder(wants_usage=facts.wants_usage)
@@ -103,7 +126,9 @@ class _Tap(EventTap):
             case ir.Started(id, model, created, usage):
                 self.model, self.usage = model, usage
                 prompt = usage or TokenUsage(input_tokens=self._facts.prompt_tokens_estimate, is_estimated=True)
-                event = ir.Started(id, model, created or self._created, prompt)
+                echo = self._facts.echo
+                answer_id = id if echo is None else self._request_id
+                event = ir.Started(answer_id, model, created or self._created, prompt, echo or {})
             case ir.UsageReported(usage):
                 self.usage = usage
             case ir.Stopped(reason):

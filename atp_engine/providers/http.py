@@ -12,7 +12,7 @@ import re
 import time
 from collections.abc import Callable
 from importlib.metadata import version
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import msgspec
 
@@ -42,6 +42,9 @@ _COMMON = frozenset({b"accept", b"idempotency-key", b"traceparent", b"tracestate
 _ALLOWED = {
     Dialect.OPENAI_CHAT: _COMMON | {b"openai-beta"},
     Dialect.ANTHROPIC: _COMMON | {b"anthropic-beta", b"anthropic-version"},
+    Dialect.OPENAI_RESPONSES: _COMMON | {b"openai-beta"},
+    Dialect.GEMINI: _COMMON | {b"x-goog-api-client"},
+    Dialect.OLLAMA: _COMMON,
 }
 _SDK_PREFIX = b"x-stainless-"
 _SDK_HEADER = re.compile(rb"x-stainless-[a-z0-9-]{1,40}")
@@ -59,10 +62,13 @@ Headers = list[tuple[bytes, bytes]]
 
 class _Model(msgspec.Struct):
     id: str = ""
+    name: str = ""
+    """Instead of an id: Ollama, and Gemini as `models/NAME`."""
 
 
 class _ModelList(msgspec.Struct):
-    data: list[_Model]
+    data: list[_Model] = []
+    models: list[_Model] = []
 
 
 _MODEL_LIST = msgspec.json.Decoder(_ModelList)
@@ -108,7 +114,9 @@ class HttpProvider:
         self._origin, root = _place(name, row, config)
         is_default_path = self._dialect is row.dialect
         self._target = (root + (row.chat_path if is_default_path else _chat_path(self._dialect))).encode("ascii")
-        self._models_target = (root + row.models_path).encode("ascii") if row.models_path else b""
+        self._is_model_in_path = self._dialect is Dialect.GEMINI
+        models_path = row.models_path if is_default_path or not row.openai_root else "/models"
+        self._models_target = (root + models_path).encode("ascii") if models_path else b""
         self._own_names = frozenset(own.lower().encode("latin-1") for own in config.headers)
         self._block = _header_block(name, _auth(row, self._dialect), config, api_key)
         needs_version = self._dialect is Dialect.ANTHROPIC and b"anthropic-version" not in self._own_names
@@ -119,7 +127,9 @@ class HttpProvider:
         """Sends the call; see `Provider.open`. Raises UpstreamAuthFailed when the configured credential
         could not be resolved; errors name provider and deployment."""
         target = self._target
-        if call.query and (beta := _QUERY.search(call.query)):
+        if self._is_model_in_path:
+            target += _method_of(call)
+        elif call.query and (beta := _QUERY.search(call.query)):
             target += b"?" + beta[1]
         body = call.body
         if self._row.refused_fields or self._row.renamed_fields:
@@ -179,7 +189,8 @@ class HttpProvider:
             listed = _MODEL_LIST.decode(body)
         except (ValueError, RecursionError) as error:
             raise BadUpstreamReply("the provider's model list is not one") from error
-        return [model.id for model in listed.data[:MAX_MODELS] if 0 < len(model.id) <= 256]
+        names = [model.id or model.name.removeprefix("models/") for model in (*listed.data, *listed.models)]
+        return [name for name in names[:MAX_MODELS] if 0 < len(name) <= 256]
 
     async def aclose(self) -> None:
         """Nothing to release: the transport belongs to whoever made it."""
@@ -199,7 +210,8 @@ class HttpProvider:
 
 
 def _place(name: str, row: Vendor, config: ProviderConfig) -> tuple[Origin, str]:
-    """Where to connect, and the path before every endpoint. A base_url without a path gets the row's."""
+    """Where to connect, and the path before every endpoint. A base_url without a path gets the row's; whether
+    it is that of the vendor's own API or of its OpenAI-compatible one does not matter."""
     url = config.base_url or row.base_url
     if not url:
         raise _problem(name, "base_url", f"a provider of kind {row.kind} needs a base_url")
@@ -208,6 +220,9 @@ def _place(name: str, row: Vendor, config: ProviderConfig) -> tuple[Origin, str]
         path = parts.path.rstrip("/")
         if not path and row.base_url:
             path = urlsplit(row.base_url).path.rstrip("/")
+        if row.openai_root:
+            is_compatible = config.dialect is not None and Dialect(config.dialect) is not row.dialect
+            path = path.removesuffix(row.openai_root) + (row.openai_root if is_compatible else "")
         host, port = parts.hostname or "", parts.port
         path.encode("ascii")
     except ValueError as error:
@@ -225,13 +240,25 @@ def _place(name: str, row: Vendor, config: ProviderConfig) -> tuple[Origin, str]
 
 
 def _chat_path(dialect: Dialect) -> str:
+    if dialect is Dialect.OPENAI_RESPONSES:
+        return "/responses"
+    if dialect in (Dialect.GEMINI, Dialect.OLLAMA):
+        return "/models" if dialect is Dialect.GEMINI else "/api/chat"
     return "/messages" if dialect is Dialect.ANTHROPIC else "/chat/completions"
+
+
+def _method_of(call: ProviderCall) -> bytes:
+    """The rest of Gemini's path: the model, and its method by whether it streams."""
+    model = quote(call.deployment.model.removeprefix("models/"), safe="/-._~").encode("ascii")
+    return b"/" + model + (b":streamGenerateContent?alt=sse" if call.is_stream else b":generateContent")
 
 
 def _auth(row: Vendor, dialect: Dialect) -> Auth:
     """The row's way, or the dialect's own where the config chose another dialect."""
     if dialect is row.dialect:
         return row.auth
+    if dialect is Dialect.GEMINI:
+        return Auth.X_GOOG_API_KEY
     return Auth.X_API_KEY if dialect is Dialect.ANTHROPIC else Auth.BEARER
 
 

@@ -99,9 +99,9 @@ def test_a_wrong_field_is_refused_by_name(dialect: Dialect, body: bytes, param: 
     ("dialect", "content", "word"),
     [
         (OPENAI, [{"type": "input_audio", "input_audio": {}}], "input_audio"),
-        (OPENAI, [{"type": "file", "file": {}}], "file"),
+        (OPENAI, [{"type": "file", "file": {"file_id": "f"}}], "file"),
         (OPENAI, [{"type": "\u001b[31mnew"}], "new"),
-        (ANTHROPIC, [{"type": "document", "source": {"type": "base64"}}], "base64"),
+        (ANTHROPIC, [{"type": "document", "source": {"type": "file"}}], "file"),
         (ANTHROPIC, [{"type": "container_upload", "file_id": "f"}], "container_upload"),
         (ANTHROPIC, [{"type": "search_result"}], "search_result"),
         (
@@ -140,7 +140,8 @@ def test_names_of_dropped_fields_are_few_short_and_harmless() -> None:
 
 
 def test_half_an_emoji_becomes_a_replacement_character() -> None:
-    body = b'{"model":"m","max_tokens":1,"messages":[{"role":"user","content":"a\\ud83c"}]}'
+    said = b'[{"role":"user","content":"a\\ud83c"}]'
+    body = b'{"model":"m","max_tokens":1,"messages":%b,"input":%b}' % (said, said)
     for dialect in Dialect:
         assert decode_request(dialect, body).messages[0].parts == (ir.Text("a\ufffd"),)
 

@@ -1,0 +1,297 @@
+"""OpenAI Responses requests read into `ir`, whole and checked; called for translations and simulations.
+
+Items of the assistant in a row (reasoning, a message, its calls) are one turn. Hosted tools (web
+search and the like) are named as dropped: other vendors have none of them.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from atp_engine.core.errors import InvalidRequest
+from atp_engine.dialects import ir
+from atp_engine.dialects.fields import BOOL, CONTENT, COUNT, FLOAT, ITEMS, RAW, STR, STR_OR_OBJECT, STRINGS, Fields
+from atp_engine.dialects.images import document_from_url, image_from_url
+from atp_engine.dialects.openai_responses_answers import thinking_of
+from atp_engine.dialects.reading import NULL
+
+_ROLES = {
+    "user": ir.Role.USER,
+    "assistant": ir.Role.ASSISTANT,
+    "system": ir.Role.SYSTEM,
+    "developer": ir.Role.SYSTEM,
+}
+_FINISHED_WORK = frozenset({"web_search_call", "file_search_call", "code_interpreter_call", "image_generation_call"})
+"""Items that tell what the vendor's own tools did; the answer built on them is a message of its own."""
+_SEALED = "reasoning.encrypted_content"
+
+
+def decode_request(body: bytes) -> ir.ChatRequest:
+    """The request as `ir`. Raises InvalidRequest naming the field, UnsupportedFeature for uploaded files,
+    references to stored items and the calls of custom and hosted tools."""
+    top = Fields.of_body(body)
+    model = top.need("model", STR)
+    _refuse_state(top)
+    messages = _instructions(top) + _input(top)
+    tools, choice = _tools(top)
+    form = _json_format(top)
+    thinking = _thinking(top)
+    user, safety = top.take("user", STR), top.take("safety_identifier", STR)
+    request = ir.ChatRequest(
+        model=model,
+        messages=messages,
+        is_stream=top.take("stream", BOOL) or False,
+        wants_usage=True,
+        tools=tools,
+        tool_choice=choice,
+        has_parallel_calls=top.take("parallel_tool_calls", BOOL),
+        max_output_tokens=top.take("max_output_tokens", COUNT) or 0,
+        temperature=top.take("temperature", FLOAT),
+        top_p=top.take("top_p", FLOAT),
+        json_format=form,
+        thinking=thinking,
+        user=user or safety or "",
+    )
+    _skip_ours(top)
+    top.close()
+    return msgspec.structs.replace(request, dropped_fields=top.dropped.paths())
+
+
+def _refuse_state(top: Fields) -> None:
+    """What names something that only one vendor or nobody keeps."""
+    if top.take("previous_response_id", STR):
+        raise InvalidRequest(
+            "`previous_response_id`: no response with this id is stored.", param="previous_response_id"
+        )
+    if top.take("background", BOOL):
+        raise InvalidRequest("`background`: answers in the background are not served.", param="background")
+    for name in ("conversation", "prompt"):
+        raw = top.take(name, RAW)
+        if raw is not None and raw != NULL:
+            raise InvalidRequest(f"`{name}`: cannot be carried to the chosen deployment.", param=name)
+
+
+def _skip_ours(top: Fields) -> None:
+    """What the router itself keeps or repeats, and what asks for nothing."""
+    top.skip("store", "metadata", "stream_options")
+    for name in top.take("include", STRINGS) or ():
+        if name != _SEALED:
+            top.dropped.add(f"include.{name}")
+    for name, nothing in (("truncation", "disabled"), ("service_tier", "auto")):
+        value = top.take(name, STR)
+        if value is not None and value not in (nothing, "default"):
+            top.dropped.add(name)
+
+
+def _instructions(top: Fields) -> tuple[ir.Message, ...]:
+    value = top.take("instructions", CONTENT)
+    if not value:
+        return ()
+    if isinstance(value, str):
+        return (ir.Message(ir.Role.SYSTEM, (ir.Text(value),)),)
+    return _items(top, "instructions", value)
+
+
+def _input(top: Fields) -> tuple[ir.Message, ...]:
+    value = top.need("input", CONTENT)
+    if isinstance(value, str):
+        return (ir.Message(ir.Role.USER, (ir.Text(value),)),)
+    if not value:
+        raise top.wrong("input", "must hold at least one item")
+    return _items(top, "input", value)
+
+
+def _items(top: Fields, name: str, items: list[msgspec.Raw]) -> tuple[ir.Message, ...]:
+    messages: list[ir.Message] = []
+    for fields in top.elements(name, items):
+        kind = fields.take("type", STR) or "message"
+        if kind in _FINISHED_WORK:
+            top.dropped.add(f"{name}[].{kind}")
+            continue
+        role, parts = _item(fields, kind)
+        fields.skip("id", "status", "phase")
+        fields.close()
+        last = messages[-1] if messages else None
+        if role is ir.Role.ASSISTANT and last is not None and last.role is role and _is_one_turn(last, kind):
+            messages[-1] = ir.Message(role, last.parts + parts)
+        elif parts or kind == "message":
+            messages.append(ir.Message(role, parts))
+    return tuple(messages)
+
+
+def _is_one_turn(turn: ir.Message, kind: str) -> bool:
+    """Whether an item goes on with a turn of the assistant: a second message alone begins a new one."""
+    has_calls = any(isinstance(part, ir.ToolCall) for part in turn.parts)
+    return kind != "message" or has_calls or not any(isinstance(part, ir.Text) for part in turn.parts)
+
+
+def _item(fields: Fields, kind: str) -> tuple[ir.Role, tuple[ir.Part, ...]]:
+    if kind == "message":
+        role = _ROLES.get(fields.need("role", STR))
+        if role is None:
+            raise fields.wrong("role", "must be user, assistant, system or developer")
+        return role, _content(fields, role)
+    if kind == "function_call":
+        call_id = fields.need("call_id", STR)
+        return ir.Role.ASSISTANT, (ir.ToolCall(call_id, fields.need("name", STR), fields.need("arguments", STR)),)
+    if kind == "function_call_output":
+        fields.skip("name")
+        return ir.Role.USER, (_result(fields),)
+    if kind == "reasoning":
+        return ir.Role.ASSISTANT, _reasoning(fields)
+    raise fields.unsupported(f"an item of type {kind}")
+
+
+def _content(fields: Fields, role: ir.Role) -> tuple[ir.Part, ...]:
+    content = fields.need("content", CONTENT)
+    if isinstance(content, str):
+        return (ir.Text(content),)
+    parts: list[ir.Part] = []
+    for part in fields.elements("content", content):
+        found = _part(part)
+        if role is ir.Role.SYSTEM and not isinstance(found, ir.Text):
+            raise part.wrong("type", "must be input_text")
+        part.close()
+        parts.append(found)
+    return tuple(parts)
+
+
+def _part(part: Fields) -> ir.Text | ir.Image | ir.Document | ir.Refusal:
+    kind = part.need("type", STR)
+    if kind in ("input_text", "output_text", "text"):
+        text = part.need("text", STR)
+        if part.take("annotations", ITEMS):
+            part.dropped.add(part.at("annotations"))
+        part.skip("logprobs")
+        return ir.Text(text)
+    if kind == "refusal":
+        return ir.Refusal(part.need("refusal", STR))
+    if kind == "input_image":
+        return _image(part)
+    if kind == "input_file":
+        return _file(part)
+    raise part.unsupported(f"content of type {kind}")
+
+
+def _image(part: Fields) -> ir.Image:
+    if part.take("file_id", STR):
+        raise part.unsupported("an uploaded file")
+    image = image_from_url(part.need("image_url", STR))
+    if image is None:
+        raise part.wrong("image_url", "must be an http(s) URL or base64 image data")
+    if part.take("detail", STR) not in (None, "auto"):
+        part.dropped.add(part.at("detail"))
+    return image
+
+
+def _file(part: Fields) -> ir.Document:
+    if part.take("file_id", STR):
+        raise part.unsupported("an uploaded file")
+    name = part.take("filename", STR) or ""
+    content, url = part.take("file_data", STR), part.take("file_url", STR)
+    field = "file_data" if content else "file_url"
+    document = document_from_url(content or url or "", name)
+    if document is None:
+        raise part.wrong(field, "must be base64 data with its media type, or an http(s) URL")
+    return document
+
+
+def _result(fields: Fields) -> ir.ToolResult:
+    call_id = fields.need("call_id", STR)
+    output = fields.need("output", CONTENT)
+    if isinstance(output, str):
+        return ir.ToolResult(call_id, (ir.Text(output),) if output else ())
+    parts: list[ir.Text | ir.Image | ir.Document] = []
+    for inner in fields.elements("output", output):
+        part = _part(inner)
+        if isinstance(part, ir.Refusal):
+            raise inner.wrong("type", "must be input_text, input_image or input_file")
+        inner.close()
+        parts.append(part)
+    return ir.ToolResult(call_id, tuple(parts))
+
+
+def _reasoning(fields: Fields) -> tuple[ir.Part, ...]:
+    """The thinking with its seal as `ir` holds it; the item's id is part of OpenAI's own."""
+    texts = [part.need("text", STR) for name in ("content", "summary") for part in fields.children(name)]
+    sealed, item_id = fields.take("encrypted_content", STR) or "", fields.take("id", STR) or ""
+    text = "\n\n".join(dict.fromkeys(texts))
+    part = thinking_of(sealed, item_id, text)
+    return (part,) if part.text or part.signature else ()
+
+
+def _tools(top: Fields) -> tuple[tuple[ir.Tool, ...], ir.ToolChoice | None]:
+    tools: list[ir.Tool] = []
+    for fields in top.children("tools"):
+        kind = fields.need("type", STR)
+        if kind != "function":
+            top.dropped.add(f"tools[].{kind}")
+            continue
+        tools.append(
+            ir.Tool(
+                name=fields.need("name", STR),
+                description=fields.take("description", STR) or "",
+                parameters=fields.take("parameters", RAW) or msgspec.Raw(b""),
+                is_strict=fields.take("strict", BOOL) or False,
+            )
+        )
+        fields.close()
+    choice, allowed = _choice(top)
+    if allowed is not None:
+        tools = [tool for tool in tools if tool.name in allowed]
+    if not tools or (choice is not None and choice.mode == "named" and all(tool.name != choice.name for tool in tools)):
+        choice = None
+    return tuple(tools), choice
+
+
+def _choice(top: Fields) -> tuple[ir.ToolChoice | None, set[str] | None]:
+    """The tool choice, and the names it is limited to (`allowed_tools`)."""
+    value = top.take("tool_choice", STR_OR_OBJECT)
+    if value is None:
+        return None, None
+    if isinstance(value, str):
+        if value not in ("auto", "none", "required"):
+            raise top.wrong("tool_choice", "must be none, auto, required or an object")
+        return ir.ToolChoice(value), None
+    fields = Fields(value, top.at("tool_choice"), top.dropped)
+    kind = fields.need("type", STR)
+    if kind == "allowed_tools":
+        names = {tool.take("name", STR) or "" for tool in fields.children("tools")}
+        return ir.ToolChoice(fields.take("mode", STR) or "auto"), names
+    if kind != "function":
+        top.dropped.add("tool_choice")
+        return None, None
+    return ir.ToolChoice("named", fields.need("name", STR)), None
+
+
+def _json_format(top: Fields) -> ir.JsonFormat | None:
+    text = top.child("text")
+    if text is None:
+        return None
+    form = text.child("format")
+    text.close()
+    kind = form.need("type", STR) if form is not None else "text"
+    if form is None or kind == "text":
+        return None
+    if kind == "json_object":
+        return ir.JsonFormat()
+    if kind != "json_schema":
+        top.dropped.add("text.format")
+        return None
+    wanted = ir.JsonFormat(
+        schema=form.need("schema", RAW),
+        name=form.take("name", STR) or "",
+        is_strict=form.take("strict", BOOL) or False,
+    )
+    form.close()
+    return wanted
+
+
+def _thinking(top: Fields) -> ir.Thinking | None:
+    """The effort; how the thinking is summed up is the vendor's own matter."""
+    fields = top.child("reasoning")
+    effort = fields.take("effort", STR) if fields is not None else None
+    if fields is not None:
+        fields.skip("summary", "generate_summary")
+        fields.close()
+    return ir.Thinking(effort=effort, is_enabled=effort != "none") if effort else None
