@@ -20,6 +20,11 @@ from atp_engine.config.sources import plain
 from atp_engine.core.errors import ConfigError, ConfigProblem
 
 
+def edited(text: str, key: str, value: str | None) -> str:
+    """The text with one key set to a value as people write it, or taken out. Raises ConfigError."""
+    return without(text, key) if value is None else with_value(text, key, toml_value(value))
+
+
 def toml_value(text: str) -> Any:
     """What is meant by a value on a command line: TOML where it is some, else the text itself."""
     try:
@@ -29,18 +34,12 @@ def toml_value(text: str) -> Any:
     return tree["value"] if list(tree) == ["value"] else text
 
 
-def shown_value(value: Any) -> str:
-    """A value as TOML in one line."""
-    return str(tomlkit.item(value).as_string()).strip() if not isinstance(value, Mapping) else _inline(value)
-
-
 def value_at(tree: Mapping[str, Any], key: str) -> Any:
     """The value at a dotted key. Raises ConfigError when there is none."""
     found: Any = tree
     for part in keypath(key):
-        if isinstance(found, Mapping) and part in found:
-            found = found[part]
-        elif isinstance(found, (list, tuple)) and isinstance(part, int) and part < len(found):
+        is_place = isinstance(part, int) and isinstance(found, (list, tuple))
+        if part in range(len(found)) if is_place else isinstance(found, Mapping) and part in found:
             found = found[part]
         else:
             raise _problem(key, "is not stated")
@@ -149,12 +148,6 @@ def _tree(text: str) -> dict[str, Any]:
         return tomllib.loads(plain(text))
     except (ValueError, RecursionError) as error:
         raise _problem("", f"the file cannot be edited, it is not valid TOML: {error}") from error
-
-
-def _inline(value: Mapping[str, Any]) -> str:
-    table = tomlkit.inline_table()
-    table.update(value)
-    return str(table.as_string())
 
 
 def _dotted(path: KeyPath) -> str:

@@ -87,7 +87,7 @@ def resolve(reference: str, directory: Path, environment: Environment, keyring: 
     if scheme == "env" and place:
         return _checked(environment.variables.get(place), f"environment variable {place}", "set it before the start")
     if scheme == "file" and place:
-        return _checked(_read_file(_file_path(place, directory, environment.home)), f"file {place}", "")
+        return _checked(_read_file(secret_path(place, directory, environment.home)), f"file {place}", "")
     service, slash, name = place.partition("/")
     if scheme == "keyring" and service and slash and name:
         lookup = keyring or _system_keyring
@@ -115,7 +115,8 @@ def read_private(path: Path) -> str:
         raise _problem(f"{path} holds characters that no header can carry") from None
 
 
-def _file_path(place: str, directory: Path, home: Path) -> Path:
+def secret_path(place: str, directory: Path, home: Path) -> Path:
+    """The file that a `file:` reference names."""
     return home / place[2:] if place.startswith("~/") else directory / place
 
 
