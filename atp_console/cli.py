@@ -99,6 +99,12 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     return parser
 
 
+def _deployments() -> Command:
+    from atp_console.commands import deployments
+
+    return deployments
+
+
 def _wall() -> Command:
     from atp_console.commands import wall
 
@@ -106,6 +112,7 @@ def _wall() -> Command:
 
 
 _COMMANDS: dict[str, tuple[str, Callable[[], Command], bool]] = {
+    "deployments": ("the deployments as they are now; KEY ACT acts on one", _deployments, True),
     "wall": ("the fault wall: a misbehaving upstream against this router or any gateway", _wall, False),
 }
 """Commands with a module of their own, loaded when named: summary, loader, whether they work at a `Place`."""

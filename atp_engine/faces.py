@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 
+from atp_engine.api.admin_deployments import AdminDeployments
+from atp_engine.api.admin_keys import AdminKeys
 from atp_engine.api.admin_metrics import AdminMetrics
 from atp_engine.api.app import ClientRoutes, Front, Row, build_app
 from atp_engine.api.auth import Policy
@@ -66,6 +68,9 @@ def _client_routes(parts: Parts) -> ClientRoutes:
 def _admin_routes(parts: Parts) -> list[Row]:
     """The admin API's modules beside the observatory's."""
     return [
+        ("GET", "/admin/logs", Policy.VIEW, AdminTrail(parts.trail).logs),
+        ("POST", "/admin/deployments/{key:path}/{act}", Policy.ACT, AdminDeployments(parts.switches).act),
+        ("GET", "/admin/audit", Policy.VIEW, AdminTrail(parts.trail).audit),
         ("GET", "/admin/metrics", Policy.VIEW, AdminMetrics(parts.statistics).window),
     ]
 

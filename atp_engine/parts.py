@@ -36,6 +36,8 @@ from atp_engine.services.runtime import RuntimeRef
 from atp_engine.services.sessions import Sessions
 from atp_engine.services.slots import Slots
 from atp_engine.services.statistics import Statistics
+from atp_engine.services.trail import Trail
+from atp_engine.services.switches import Switches
 from atp_engine.services.trial import Trial
 from atp_engine.services.vitals import Identity, Vitals
 from atp_engine.storage.bodies import BodyStore
@@ -119,7 +121,8 @@ class Parts:
         self.completions = Completions(self.runtime, self.sessions, self.door, attempts, self.recorder, self.windows)
         self.trial = Trial(self.completions, self.runtime, self.new_id)
         self.statistics = Statistics(self.database, clock)
-        self.deployments = Deployments(self.runtime, self.health, clock, self.bus)
+        self.deployments = Deployments(self.runtime, self.health, self.slots, clock, self.bus)
+        self.switches = Switches(self.runtime, self.health, self.slots, self.deployments, self.trail.note, clock)
         identity = Identity(VERSION, self.url, str(loaded.path), clock.now(), clock.monotonic())
         self.vitals = Vitals(identity, clock, self.runtime, self.door, self.meters, self.database, self.repository)
         self.vitals.config_warnings = self._warnings

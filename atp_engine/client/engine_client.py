@@ -16,6 +16,7 @@ import msgspec
 from atp_engine.client.endpoint import Endpoint
 from atp_engine.client.errors import EngineGone, EngineRefused
 from atp_engine.client.frames import FrameReader
+from atp_engine.core.deployment_views import ProbeReply
 from atp_engine.core.errors import StreamBroken, UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from atp_engine.core.events import AnyEvent
 from atp_engine.core.metrics_views import MetricsView
@@ -115,6 +116,23 @@ class EngineClient:
     async def metrics(self, window: str, group: str) -> MetricsView:
         """Traffic of a window (`5m` to `7d`) in steps, and its sums by group."""
         return await self._get("/admin/metrics?" + urlencode({"window": window, "group": group}), MetricsView)
+
+    async def logs(self, level: str, limit: int) -> LogPage:
+        """The latest records of the engine's log at least as severe as `level`, newest first."""
+        return await self._get("/admin/logs?" + urlencode({"level": level, "limit": limit}), LogPage)
+
+    async def audit(self, limit: int, before: int = 0) -> AuditPage:
+        """Acts of operators, newest first; older than number `before` when it is not 0."""
+        return await self._get("/admin/audit?" + urlencode({"limit": limit, "before": before}), AuditPage)
+
+    async def act(self, key: str, act: str) -> DeploymentView:
+        """Opens, closes, drains, enables or disables a deployment; EngineRefused(404) when it is not known."""
+        return await self._call("POST", f"/admin/deployments/{quote(key, safe='/')}/{act}", DeploymentView)
+
+    async def probe(self, key: str) -> ProbeReply:
+        """Asks the free model list of a deployment's vendor."""
+        target = f"/admin/deployments/{quote(key, safe='/')}/probe"
+        return await self._call("POST", target, ProbeReply, answer_s=TRIAL_S)
 
     async def connections(self) -> FirstRun:
         """How clients are pointed at the engine."""

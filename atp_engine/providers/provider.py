@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -27,6 +27,15 @@ class ProviderCall(msgspec.Struct, frozen=True):
     deadline_limit: str
     is_retry: bool = False
     """This deployment failed the same request a moment ago."""
+
+
+@runtime_checkable
+class ModelLister(Protocol):
+    """A provider with a free list of models: the one thing that may be asked without being paid for."""
+
+    async def models(self) -> list[str]:
+        """The names, empty when the vendor has no such list. Raises UpstreamError."""
+        ...
 
 
 class Provider(Protocol):

@@ -310,6 +310,13 @@ class HealthBook:
         health.outcomes.clear()
         self.version += 1
 
+    def let_try(self, key: str, now: float) -> None:
+        """The deployment answers again: the rest of an open circuit ends, and the next request is the probe."""
+        health = self._known.get(key)
+        if health is not None and health.is_open and now < health.resting_until:
+            health.resting_until = now
+            self.version += 1
+
     def drain(self, key: str) -> None:
         """No new calls until `close`; those in flight go on."""
         self.of(key).is_draining = True

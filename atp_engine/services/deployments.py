@@ -6,14 +6,16 @@
 from __future__ import annotations
 
 from atp_engine.bus import EventBus
-from atp_engine.core.events import DeploymentChanged, DeploymentRemoved
+from atp_engine.core.events import DeploymentChanged, DeploymentRemoved, Notice
 from atp_engine.core.ports import Clock
 from atp_engine.core.pricing import NANO_PER_USD
 from atp_engine.core.types import DeploymentSpec
 from atp_engine.core.views import DeploymentView
+from atp_engine.limits.gate import UNLIMITED
 from atp_engine.metrics.catalog import Catalog
 from atp_engine.routing.health import HealthBook
 from atp_engine.services.runtime import RuntimeRef
+from atp_engine.services.slots import Slots
 
 _CIRCUITS = {"closed": 0, "half_open": 1, "open": 2}
 _LONGEST_S = 1e9
@@ -23,8 +25,9 @@ _LONGEST_S = 1e9
 class Deployments:
     """Builds `DeploymentView`s."""
 
-    def __init__(self, runtime: RuntimeRef, health: HealthBook, clock: Clock, bus: EventBus) -> None:
+    def __init__(self, runtime: RuntimeRef, health: HealthBook, slots: Slots, clock: Clock, bus: EventBus) -> None:
         self._runtime = runtime
+        self._slots = slots
         self._health = health
         self._clock = clock
         self._bus = bus
@@ -41,7 +44,21 @@ class Deployments:
                 route = table.resolve(health.key)
                 if route is not None:
                     specs.extend(spec for spec in route.deployments if spec.key == health.key)
-        return tuple(self._view(spec) for spec in specs)
+        queued = self._slots.queued()
+        return tuple(self._view(spec, queued.get(spec.key, 0)) for spec in specs)
+
+    def spec(self, key: str) -> DeploymentSpec | None:
+        """A configured deployment, or one made from a model pattern that has been called; None is unknown."""
+        table = self._runtime.current.table
+        spec = table.deployments.get(key)
+        if spec is not None or self._health.get(key) is None:
+            return spec
+        route = table.resolve(key)
+        return next((spec for spec in route.deployments if spec.key == key), None) if route is not None else None
+
+    def view(self, spec: DeploymentSpec) -> DeploymentView:
+        """One deployment with its live state."""
+        return self._view(spec, self._slots.queued().get(spec.key, 0))
 
     def announce_changes(self) -> None:
         """Tells listeners which rows changed since the last tick."""
@@ -56,13 +73,25 @@ class Deployments:
                 self._bus.publish(lambda seq, view=view: DeploymentChanged(seq, view))  # type: ignore[misc]
         self._announced = views
 
+    def tell(self, code: str, text: str) -> None:
+        """Tells listeners that somebody acted on a deployment, and what became of it."""
+        at = self._clock.now()
+        self._bus.publish(lambda seq: Notice(seq, at, "info", code, text))
+        self.announce_changes()
+
     def set_gauges(self, catalog: Catalog) -> None:
-        """The circuit gauge of every deployment known to the health book."""
+        """The gauges of every deployment known to the health book, and of the queues."""
         now = self._clock.monotonic()
+        queued = self._slots.queued()
         for health in self._health:
             catalog.circuit_state.child(health.key).set(_CIRCUITS[health.circuit(now)])
+            catalog.deployment_in_flight.child(health.key).set(health.in_flight)
+            catalog.deployment_limit.child(health.key).set(health.limit if health.limit < UNLIMITED else 0)
+            catalog.deployment_queue.child(health.key).set(queued.get(health.key, 0))
+        for qos, count in self._slots.waiting_by_class().items():
+            catalog.queue_depth.child(qos).set(count)
 
-    def _view(self, spec: DeploymentSpec) -> DeploymentView:
+    def _view(self, spec: DeploymentSpec, queued: int) -> DeploymentView:
         now = self._clock.monotonic()
         table = self._runtime.current.table
         health = self._health.of(spec.key)
@@ -89,4 +118,10 @@ class Deployments:
             is_local=spec.is_local,
             last_error=health.last_error,
             routes=table.routes_of(spec.key),
+            limit=health.limit if health.limit < UNLIMITED else 0,
+            queued=queued,
+            is_enabled=health.switch != "off" and (spec.is_enabled or health.switch == "on"),
+            is_draining=health.is_draining,
+            is_held_open=health.is_held_open,
+            block=health.block(now),
         )

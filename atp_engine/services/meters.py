@@ -29,6 +29,7 @@ class Meters:
         self._tokens = [catalog.tokens.child(kind) for kind in _KINDS]
         self._duration = catalog.duration.child()
         self._ttft = catalog.ttft.child()
+        self._queue_wait = catalog.queue_wait.child()
         self._cost = catalog.cost.child()
         self._unknown_cost = catalog.unknown_cost.child()
         self._noted: list[tuple[RequestView, list[AttemptRecord], float]] = []
@@ -59,6 +60,8 @@ class Meters:
             if state is _REJECTED:
                 self.catalog.refused.child(view.error_code).inc()
             observe(duration_ms * 0.001)
+            if view.queue_wait_ms:
+                self._queue_wait.observe(view.queue_wait_ms * 0.001)
             for attempt in attempts:
                 self._attempt(attempt)
             add(

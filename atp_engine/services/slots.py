@@ -56,9 +56,10 @@ class Slots:
         """How many wait for each deployment, those without left out."""
         return {key: len(gate.line) for key, gate in self._gates.items() if len(gate.line)}
 
-    def queued_by_class(self) -> dict[QoS, int]:
-        """How many wait for a slot, by class."""
-        return {qos: sum(gate.line.count(qos) for gate in self._gates.values()) for qos in CLASSES}
+    def waiting_by_class(self) -> dict[QoS, int]:
+        """How many wait in all queues of the engine, by class."""
+        queues = self._waiting.room.queues
+        return {qos: sum(queue.count(qos) for queue in queues) for qos in CLASSES}
 
     def heard(self, health: DeploymentHealth, latency_ms: float) -> None:
         """The deployment delivered: a stream's first content, or a whole answer, after `latency_ms`."""
