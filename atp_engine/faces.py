@@ -11,6 +11,8 @@ from atp_engine.api.admin_deployments import AdminDeployments
 from atp_engine.api.admin_keys import AdminKeys
 from atp_engine.api.admin_metrics import AdminMetrics
 from atp_engine.api.app import ClientRoutes, Front, Row, build_app
+from atp_engine.api.asides import Answers, Aside, Make
+from atp_engine.api.ask import AskEndpoint
 from atp_engine.api.auth import Policy
 from atp_engine.api.bases import hot_under_bases, routes_under_bases
 from atp_engine.api.exchange import HotEndpoints
@@ -18,6 +20,8 @@ from atp_engine.api.llm import ChatEndpoint
 from atp_engine.api.models import ModelList
 from atp_engine.core.types import Dialect
 from atp_engine.parts import Parts
+from atp_engine.services.counting import Counting
+from atp_engine.services.feedback import Feedback
 
 
 def build_front(parts: Parts, port: int, stopping: asyncio.Event) -> Front:
@@ -36,7 +40,7 @@ def build_front(parts: Parts, port: int, stopping: asyncio.Event) -> Front:
         clock=parts.clock,
         new_id=parts.new_id,
         stopping=stopping,
-        hot=hot_under_bases(_hot(parts)),
+        hot=hot_under_bases({**_hot(parts), **_own(parts)}),
         client_routes=routes_under_bases(_client_routes(parts)),
         admin_routes=_admin_routes(parts),
     )
@@ -56,6 +60,25 @@ def _hot(parts: Parts) -> HotEndpoints:
             ("/v1/chat/completions", Dialect.OPENAI_CHAT),
             ("/v1/messages", Dialect.ANTHROPIC),
         )
+    }
+
+
+def _own(parts: Parts) -> HotEndpoints:
+    """ATP's own calls, and what is counted without a call."""
+    feedback = Feedback(parts.feedback, parts.repository, parts.live, parts.clock)
+    answers = Answers(parts.asking, feedback, Counting(parts.runtime, parts.estimates))
+
+    def max_body() -> int:
+        return parts.runtime.current.config.server.max_body_bytes
+
+    def aside(dialect: Dialect | None, make: Make) -> Aside:
+        return Aside(dialect, make, parts.keys, parts.new_id, max_body)
+
+    return {
+        ("POST", "/v1/ask"): AskEndpoint(parts.asking, parts.completions, parts.keys, parts.new_id, max_body),
+        ("POST", "/v1/plan"): aside(None, answers.plan),
+        ("POST", "/v1/observe"): aside(None, answers.observe),
+        ("POST", "/v1/messages/count_tokens"): aside(Dialect.ANTHROPIC, answers.count_tokens),
     }
 
 

@@ -20,6 +20,7 @@ from atp_engine.metrics.catalog import Catalog
 from atp_engine.routing.health import HealthBook
 from atp_engine.routing.router import Router
 from atp_engine.services.admission import Door
+from atp_engine.services.asking import Asking
 from atp_engine.services.assembly import Assembly, ProxiedTransport
 from atp_engine.services.attempts import Attempts
 from atp_engine.services.captures import Captures
@@ -43,6 +44,7 @@ from atp_engine.services.vitals import Identity, Vitals
 from atp_engine.storage.bodies import BodyStore
 from atp_engine.storage.database import Database
 from atp_engine.storage.estimates import latest_counts
+from atp_engine.storage.feedback import FeedbackRepository
 from atp_engine.storage.keys import KeyRepository
 from atp_engine.storage.requests import RequestRepository
 from atp_engine.storage.sessions import SessionRepository
@@ -89,6 +91,7 @@ class Parts:
         self.runtime = RuntimeRef(self.assembly.build(config, 1, secrets))
         self._warnings = tuple(str(problem) for problem in problems)
         self.repository = RequestRepository(self.database)
+        self.feedback = FeedbackRepository(self.database)
         self.bodies = BodyStore(
             paths.bodies_dir,
             clock,
@@ -119,6 +122,7 @@ class Parts:
         self.recorder.apply(loaded.config)
         attempts = Attempts(clock, self._rng, Router(), self.health, self.live, asyncio.sleep, self.slots)
         self.completions = Completions(self.runtime, self.sessions, self.door, attempts, self.recorder, self.windows)
+        self.asking = Asking(self.runtime, attempts, self.health, self.estimates, clock)
         self.trial = Trial(self.completions, self.runtime, self.new_id)
         self.statistics = Statistics(self.database, clock)
         self.deployments = Deployments(self.runtime, self.health, self.slots, clock, self.bus)
@@ -133,7 +137,7 @@ class Parts:
         self.observatory = Observatory(
             self.bus,
             self.live,
-            History(clock, self.live, self.repository, self.bodies),
+            History(clock, self.live, self.repository, self.bodies, self.feedback),
             self.sessions,
             self.deployments,
             self.vitals,

@@ -28,7 +28,7 @@ from atp_engine.services.keys import Keys
 from atp_engine.services.live import LiveRequest
 
 _log = logging.getLogger("atp_engine.llm")
-_ANTHROPIC, _UNKNOWN = Dialect.ANTHROPIC, PriceState.UNKNOWN
+_ANTHROPIC, _OPENAI, _UNKNOWN = Dialect.ANTHROPIC, Dialect.OPENAI_CHAT, PriceState.UNKNOWN
 _OK_JSON = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n"
 _OK_STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: %b\r\ncache-control: no-cache\r\n"
 
@@ -113,8 +113,8 @@ class ClientCall(Exchange):
 class CheckedEndpoint(ABC):
     """A `HotEndpoint` whose caller's key and body size are judged before the body is read."""
 
-    def __init__(self, dialect: Dialect, keys: Keys, new_id: NewId, max_body: Callable[[], int]) -> None:
-        """Errors are told in `dialect`; `max_body` gives the limit in bytes of the config in effect."""
+    def __init__(self, dialect: Dialect | None, keys: Keys, new_id: NewId, max_body: Callable[[], int]) -> None:
+        """Errors are told in `dialect`, None being our own; `max_body` gives the limit in bytes now in effect."""
         self._dialect = dialect
         self._keys = keys
         self._new_id = new_id
@@ -163,7 +163,7 @@ class CheckedEndpoint(ABC):
             if exchange.refusal is not None:
                 raise exchange.refusal
             judged = exchange.judged
-            call = RawCall(request_id, self._dialect, judged.head, exchange.query, exchange.whole_body())
+            call = RawCall(request_id, self._dialect or _OPENAI, judged.head, exchange.query, exchange.whole_body())
             await self.answer(call, judged.caller, exchange)
         except ATPError as error:
             self._fail(error, request_id, exchange)
@@ -179,7 +179,7 @@ class CheckedEndpoint(ABC):
     def _fail(self, error: Exception, request_id: str, sink: ClientCall) -> None:
         """Tells an error: as an HTTP answer, or inside the stream when that has begun."""
         if sink.is_open:
-            sink.end(stream_error_event(error, self._dialect, request_id))
+            sink.end(stream_error_event(error, self._dialect or _OPENAI, request_id))
             return
         status, headers, body = render(error, self._dialect, request_id)
         live = sink.live

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
@@ -22,6 +23,7 @@ from atp_engine.core.types import (
     Dialect,
     RequestFacts,
     RequestState,
+    RouteDecision,
     TokenUsage,
 )
 from atp_engine.dialects.bridge import StreamTap
@@ -79,6 +81,8 @@ class RawCall(msgspec.Struct, frozen=True):
     head: Head
     query: bytes
     body: bytes
+    steer: Callable[[Runtime, Route, RequestFacts, RouteDecision], RouteDecision] | None = None
+    """Makes the router's decision again by what this call wants of it."""
 
 
 class Sink(Protocol):

@@ -84,6 +84,8 @@ class Completions:
         permit = self._door.admit(live.caller) or await self._wait(live)
         try:
             decision = live.decision = self._attempts.decide(runtime, route, facts)
+            if call.steer is not None:
+                decision = live.decision = call.steer(runtime, route, facts, decision)
             if decision.is_empty:
                 raise _no_route(decision)
             live.state = _CONNECTING

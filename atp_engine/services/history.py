@@ -10,6 +10,7 @@ from atp_engine.core.ports import Clock
 from atp_engine.core.views import RequestDetail, RequestPage, RequestView, Tail
 from atp_engine.services.live import LiveRequest, LiveRequests
 from atp_engine.storage.bodies import BodyStore
+from atp_engine.storage.feedback import FeedbackRepository
 from atp_engine.storage.requests import RequestRepository
 
 MAX_PAGE = 500
@@ -18,11 +19,19 @@ MAX_PAGE = 500
 class History:
     """Pages and details of requests."""
 
-    def __init__(self, clock: Clock, live: LiveRequests, repository: RequestRepository, bodies: BodyStore) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        live: LiveRequests,
+        repository: RequestRepository,
+        bodies: BodyStore,
+        feedback: FeedbackRepository,
+    ) -> None:
         self._clock = clock
         self._live = live
         self._repository = repository
         self._bodies = bodies
+        self._feedback = feedback
 
     async def page(self, query: str, limit: int, before: str, session: str = "") -> RequestPage:
         """Requests newest first that match the filter; open ones lead the first page, and those that have
@@ -83,6 +92,7 @@ class History:
             session_requests=place.count if place else record.position,
             previous_id=place.previous_id if place else "",
             next_id=place.next_id if place else "",
+            feedback=await self._feedback.of(request_id),
         )
 
     async def _kept(self, view: RequestView) -> tuple[bytes | None, bytes | None]:

@@ -67,6 +67,8 @@ class LiveRequest:
     capture: Capture | None = None
     cancel: Callable[[], object] | None = None
     cancelled_by = ""
+    watcher: Callable[[LiveRequest], None] | None = None
+    """Who answers it and wants to know of each change."""
     place: Callable[[], int] | None = None
     """Tells its present place while it waits in a queue."""
     queue_wait_ms = 0.0
@@ -169,6 +171,8 @@ class LiveRequests:
 
     def announce(self, live: LiveRequest) -> None:
         """Tells listeners the request's present row."""
+        if live.watcher is not None:
+            live.watcher(live)
         if not self._bus.has_listeners:
             self._bus.skip()
             return
