@@ -176,10 +176,10 @@ def _serve(arguments: argparse.Namespace) -> int:
     if arguments.config is None:
         write_if_missing(paths.config_file, detection)
 
-    def read() -> Loaded:
-        return _overridden(load(paths.config_file, kinds(), environment.aliases), arguments)
+    def amend(loaded: Loaded) -> Loaded:
+        return _overridden(loaded, arguments)
 
-    loaded = read()
+    loaded = amend(load(paths.config_file, kinds(), environment.aliases))
     logging = loaded.config.logging
     log_file = logging.file or arguments.log_file
     log = configure(
@@ -189,7 +189,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         kept_files=logging.kept_files,
     )
     try:
-        engine = Engine(loaded, paths, environment, proxied=_proxied, read=read, found=detection.found)
+        engine = Engine(loaded, paths, environment, proxied=_proxied, edit=_edited, amend=amend, found=detection.found)
 
         def tell() -> None:
             lines = [f"atp-console listens on {engine.url}", f"config {loaded.path}", f"data   {paths.data_dir}"]
@@ -207,6 +207,13 @@ def _proxied(clock: Clock, proxy: str | None) -> Transport:
     from atp_engine.providers.aiohttp_transport import AiohttpTransport
 
     return AiohttpTransport(clock, proxy)
+
+
+def _edited(text: str, key: str, value: str | None) -> str:
+    """A config text with one value changed; the library for it is loaded by the first edit."""
+    from atp_engine.config.edit import edited
+
+    return edited(text, key, value)
 
 
 def _overridden(loaded: Loaded, arguments: argparse.Namespace) -> Loaded:

@@ -13,7 +13,6 @@ import logging
 import random
 import signal
 from collections.abc import Callable, Coroutine
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -22,13 +21,11 @@ import uvloop
 from atp_engine.api.listen import bind_tcp, bind_unix
 from atp_engine.api.server import EngineServer, build_server
 from atp_engine.client.endpoint import EngineRecord
-from atp_engine.config.load import Environment, Loaded, load
+from atp_engine.config.files import Amend, ConfigFiles, TextEdit
+from atp_engine.config.load import Environment, Loaded
 from atp_engine.config.paths import Paths, ensure_token, prepare, write_private
-from atp_engine.config.restart import until_restart
-from atp_engine.config.secrets import resolve_all
 from atp_engine.config.watch import Watch
-from atp_engine.core.errors import ConfigError, ConfigProblem
-from atp_engine.core.events import EngineChanged, Notice
+from atp_engine.core.events import EngineChanged
 from atp_engine.core.ports import Clock, Rng
 from atp_engine.faces import build_front
 from atp_engine.parts import VERSION, Parts
@@ -51,7 +48,8 @@ class Engine:
         environment: Environment,
         *,
         proxied: ProxiedTransport,
-        read: Callable[[], Loaded] | None = None,
+        edit: TextEdit,
+        amend: Amend = lambda loaded: loaded,
         found: tuple[str, ...] = (),
         clock: Clock | None = None,
         rng: Rng | None = None,
@@ -60,13 +58,12 @@ class Engine:
 
         Raises ConfigError, StorageError or CannotListen with plain lines; nothing is left open then
         but what the process's end closes. `proxied` makes the transport of providers behind a proxy,
-        `read` gives the config anew after an edit, `found` is what the first run detected.
+        `edit` changes one value of a config text, `amend` puts the command line's wishes over a config, `found`
+        is what the first run detected.
         """
         prepare(paths)
         self._paths = paths
         self._path = loaded.path
-        self._environment = environment
-        self._read = read or partial(load, loaded.path, kinds())
         self._clock = clock = clock or SystemClock()
         config = loaded.config
         self._tasks: set[asyncio.Task[None]] = set()
@@ -88,6 +85,7 @@ class Engine:
             rng=rng or random.Random(),  # noqa: S311 - jitter and shares, no secrets
             proxied=proxied,
             found=found,
+            files=ConfigFiles(loaded.path, kinds(), environment.aliases, amend, edit),
         )
         self.bus = self._parts.bus
         self.observatory = self._parts.observatory
@@ -125,47 +123,22 @@ class Engine:
         await self._drain(server)
         await serving
 
-    def apply(self, loaded: Loaded) -> None:
-        """Makes a checked config live: builds everything new, then swaps one reference.
-
-        Requests in flight keep what they began with; health carries over by deployment. What is bound
-        or opened once stays until a restart. Raises ConfigError and changes nothing when it cannot be.
-        """
-        current = self._parts.runtime.current
-        config, waits = until_restart(current.config, loaded.config)
-        secrets, problems = resolve_all(config, loaded.path, self._environment)
-        runtime = self._parts.runtime.current = self._parts.assembly.build(config, current.version + 1, secrets)
-        self._parts.door.apply(config.limits)
-        self._parts.recorder.apply(config)
-        self._parts.sessions.apply(config.sessions)
-        self._parts.health.apply(config.health)
-        self._parts.health.carry_over(runtime.table)
-        self._parts.slots.apply(config.limits, runtime.table)
-        said = [str(problem) for problem in problems]
-        said += [waits] if waits else []
-        self._parts.vitals.config_problems, self._parts.vitals.config_warnings = (), tuple(said)
-        self.notice("info", "config_applied", f"config version {runtime.version} is live")
-
     async def reload(self) -> None:
-        """Reads the file again and applies it; a bad one changes nothing and is told where people look."""
+        """Reads the config again and applies it; a bad one changes nothing and is told where people look."""
         try:
-            loaded = await asyncio.to_thread(self._read)
-            if not loaded.config.model_fields_set:  # an editor's file between its two steps
-                raise ConfigError([ConfigProblem(str(loaded.path), 0, 0, "", "is empty")])
-            self.apply(loaded)
-        except ConfigError as error:
-            self._parts.vitals.config_problems = tuple(str(problem) for problem in error.problems)
-            self.notice("error", "config_refused", f"the config was not applied: {error.problems[0]}")
+            await self._parts.configuration.reload()
+        except Exception:  # the task's boundary: what serves goes on serving
+            _log.exception("applying the config failed by a bug")
+            self._parts.notices.tell("error", "config_refused", "the config was not applied, by a bug; the log has it")
 
     async def _watch_config(self) -> None:
-        with Watch(self._path) as watch:
+        configuration = self._parts.configuration
+        with Watch(self._path, configuration.secret_files) as watch:
             while True:
-                await watch.changed()
-                try:
-                    await self.reload()
-                except Exception:  # the task's boundary: what serves goes on serving
-                    _log.exception("applying the config failed by a bug")
-                    self.notice("error", "config_refused", "the config was not applied, by a bug; the log has it")
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(configuration.reread_s):
+                        await watch.changed()
+                await self.reload()
 
     def request_stop(self) -> None:
         """Begins the stop; a second call cuts the drain short. Safe to call from a signal handler."""
@@ -179,6 +152,7 @@ class Engine:
         self._parts.admin.add(ensure_token(self._paths.admin_token, "atp_admin_"))
         self._parts.client_key = ensure_token(self._paths.client_key, "atp_key_")
         await self._parts.keys.ensure_first_key(self._parts.client_key)
+        await self._parts.configuration.open()
         await self._parts.vitals.refresh()
         for text in self._parts.vitals.damage():
             _log.error(text)
@@ -236,6 +210,7 @@ class Engine:
                     self.bus.publish(lambda seq: EngineChanged(seq, self._parts.vitals.view()))
             if count % 8 == 0 and self._parts.database.state() == "ok":
                 await self._parts.vitals.refresh()
+                await self._parts.configuration.watch_guard()
 
     async def _drain(self, server: EngineServer) -> None:
         """Lets open requests finish for `server.drain_s`, then ends them with an error they can see."""
@@ -262,11 +237,6 @@ class Engine:
                 path.unlink()
         for bound in self._sockets:
             bound.close()
-
-    def notice(self, severity: str, code: str, text: str) -> None:
-        """Tells people and the log about something that no single request explains."""
-        _log.log(logging.WARNING if severity != "info" else logging.INFO, text, extra={"code": code})
-        self.bus.publish(lambda seq: Notice(seq, self._clock.now(), severity, code, text))
 
 
 def _url(host: str, port: int) -> str:

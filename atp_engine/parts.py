@@ -11,9 +11,9 @@ from pathlib import Path
 
 from atp_engine.bus import EventBus
 from atp_engine.config.connections import connections
+from atp_engine.config.files import ConfigFiles
 from atp_engine.config.load import Environment, Loaded
 from atp_engine.config.paths import Paths
-from atp_engine.config.secrets import resolve_all
 from atp_engine.core.ports import Clock, Rng
 from atp_engine.core.views import FirstRun
 from atp_engine.metrics.catalog import Catalog
@@ -25,15 +25,19 @@ from atp_engine.services.assembly import Assembly, ProxiedTransport
 from atp_engine.services.attempts import Attempts
 from atp_engine.services.captures import Captures
 from atp_engine.services.completions import Completions
+from atp_engine.services.configuration import Configuration
+from atp_engine.services.configuration_books import Books
+from atp_engine.services.configuration_stage import Stage
 from atp_engine.services.deployments import Deployments
 from atp_engine.services.estimates import Estimates
 from atp_engine.services.history import History
 from atp_engine.services.keys import AdminAuth, Keys
 from atp_engine.services.live import LiveRequests
 from atp_engine.services.meters import Meters
+from atp_engine.services.notices import Notices
 from atp_engine.services.observatory import Observatory
 from atp_engine.services.recorder import Recorder
-from atp_engine.services.runtime import RuntimeRef
+from atp_engine.services.runtime import Runtime
 from atp_engine.services.sessions import Sessions
 from atp_engine.services.slots import Slots
 from atp_engine.services.statistics import Statistics
@@ -42,6 +46,8 @@ from atp_engine.services.switches import Switches
 from atp_engine.services.trial import Trial
 from atp_engine.services.vitals import Identity, Vitals
 from atp_engine.storage.bodies import BodyStore
+from atp_engine.storage.config_history import ConfigRepository
+from atp_engine.storage.config_traffic import ConfigTraffic
 from atp_engine.storage.database import Database
 from atp_engine.storage.estimates import latest_counts
 from atp_engine.storage.feedback import FeedbackRepository
@@ -71,6 +77,7 @@ class Parts:
         rng: Rng,
         proxied: ProxiedTransport,
         found: tuple[str, ...],
+        files: ConfigFiles,
     ) -> None:
         """Opens the body store and resolves the credentials; raises ConfigError or StorageError."""
         self.clock = clock
@@ -78,7 +85,9 @@ class Parts:
         self._rng = rng
         self._found = found
         self.database = database
+        self._files = files
         self.bus = EventBus()
+        self.notices = Notices(self.bus, clock)
         self.new_id = RequestIds("req", clock.now())
         self._build_state(loaded, paths, environment, proxied)
         self._build_services(loaded)
@@ -87,9 +96,10 @@ class Parts:
         """What outlives a config: stores, sessions, health, counters."""
         config, clock = loaded.config, self.clock
         self.assembly = Assembly(clock, proxied)
-        secrets, problems = resolve_all(config, loaded.path, environment)
-        self.runtime = RuntimeRef(self.assembly.build(config, 1, secrets))
-        self._warnings = tuple(str(problem) for problem in problems)
+        self._books = Books(ConfigRepository(self.database), clock)
+        version = self._books.version_of(self._files.named(loaded.files))
+        self._stage = Stage(environment, self.assembly, loaded, version, self._take)
+        self.runtime = self._stage.runtime
         self.repository = RequestRepository(self.database)
         self.feedback = FeedbackRepository(self.database)
         self.bodies = BodyStore(
@@ -129,7 +139,10 @@ class Parts:
         self.switches = Switches(self.runtime, self.health, self.slots, self.deployments, self.trail.note, clock)
         identity = Identity(VERSION, self.url, str(loaded.path), clock.now(), clock.monotonic())
         self.vitals = Vitals(identity, clock, self.runtime, self.door, self.meters, self.database, self.repository)
-        self.vitals.config_warnings = self._warnings
+        traffic = ConfigTraffic(self.database)
+        self.configuration = Configuration(
+            self._files, self._stage, self._books, traffic, self.vitals, self.notices.tell
+        )
         self.vitals.watch_drops("bodies", lambda: self.bodies.skipped + self.bodies.lost)
         self.vitals.watch_damage(lambda: _told("the database", self.database.quarantined))
         self.vitals.watch_damage(lambda: _told("the store of bodies", self.bodies.quarantined))
@@ -143,6 +156,17 @@ class Parts:
             self.vitals,
             self._first_run,
         )
+
+    def _take(self, runtime: Runtime) -> None:
+        """Gives the settings of a new config to everything that keeps some of its own."""
+        config = runtime.config
+        self.door.apply(config.limits)
+        self.windows.apply(config)
+        self.recorder.apply(config)
+        self.sessions.apply(config.sessions)
+        self.health.apply(config.health)
+        self.health.carry_over(runtime.table)
+        self.slots.apply(config.limits, runtime.table)
 
     def _first_run(self) -> FirstRun:
         config = self.runtime.current.config

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from atp_engine.config.edit import edited
 from atp_engine.config.load import environment, parse
 from atp_engine.config.paths import Paths, default_paths
 from atp_engine.engine import Engine
@@ -78,7 +79,7 @@ async def running(folder: Path, toml: str) -> AsyncIterator[Running]:
     config_file.write_text(toml)
     here = replace(environment(), home=folder, data_dir=folder / "data", config_file=config_file, runtime_dir=None)
     paths = default_paths(here)
-    engine = Engine(parse(toml, config_file, kinds()), paths, here, proxied=AiohttpTransport)
+    engine = Engine(parse(toml, config_file, kinds()), paths, here, proxied=AiohttpTransport, edit=edited)
     ready = asyncio.Event()
     task = asyncio.create_task(engine.run(ready.set))
     waiting = asyncio.create_task(ready.wait())
