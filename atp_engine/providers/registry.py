@@ -27,6 +27,7 @@ class Auth(StrEnum):
     BEARER = "bearer"
     X_API_KEY = "x-api-key"
     API_KEY = "api-key"
+    X_GOOG_API_KEY = "x-goog-api-key"
 
 
 class Vendor(msgspec.Struct, frozen=True):
@@ -44,6 +45,8 @@ class Vendor(msgspec.Struct, frozen=True):
     models_path: str = "/models"
     """Where models are listed for free, empty when nowhere."""
     is_local: bool = False
+    openai_root: str = ""
+    """What follows the base where a vendor of another dialect speaks OpenAI's too (`dialect = "openai_chat"`)."""
     refused_fields: tuple[str, ...] = ()
     """Top-level body fields that the vendor answers with 4xx; they are left out."""
     renamed_fields: tuple[tuple[str, str], ...] = ()
@@ -88,9 +91,17 @@ _ROWS = (
     Vendor("qwen", "Qwen", "https://dashscope-intl.aliyuncs.com/compatible-mode/v1", "DASHSCOPE_API_KEY"),
     # learn.microsoft.com: the v1 API, https://RESOURCE.openai.azure.com/openai/v1, takes no api-version
     Vendor("azure_openai", "Azure OpenAI", "", "AZURE_OPENAI_API_KEY", auth=Auth.API_KEY),
-    # ai.google.dev/gemini-api/docs/openai
-    Vendor("gemini", "Gemini", "https://generativelanguage.googleapis.com/v1beta/openai", "GEMINI_API_KEY"),
-    _local("ollama", "Ollama", 11_434),
+    # ai.google.dev/api/generate-content; the compatible API: ai.google.dev/gemini-api/docs/openai
+    Vendor(
+        "gemini", "Gemini", "https://generativelanguage.googleapis.com/v1beta", "GEMINI_API_KEY",
+        dialect=Dialect.GEMINI, auth=Auth.X_GOOG_API_KEY, chat_path="/models", models_path="/models?pageSize=1000",
+        openai_root="/openai",
+    ),
+    # docs.ollama.com/api; the compatible API: docs.ollama.com/api/openai-compatibility
+    Vendor(
+        "ollama", "Ollama", "http://127.0.0.1:11434", dialect=Dialect.OLLAMA, chat_path="/api/chat",
+        models_path="/api/tags", is_local=True, openai_root="/v1",
+    ),
     _local("llamacpp", "llama.cpp", 8_080),
     _local("lmstudio", "LM Studio", 1_234),
     _local("vllm", "vLLM", 8_000),

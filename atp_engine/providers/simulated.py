@@ -10,6 +10,8 @@ from __future__ import annotations
 from hashlib import blake2b
 from math import inf
 
+import msgspec
+
 from atp_engine.config.models import ProviderConfig
 from atp_engine.core.errors import (
     InvalidRequest,
@@ -21,7 +23,7 @@ from atp_engine.core.ports import Clock
 from atp_engine.core.types import Dialect
 from atp_engine.dialects import ir
 from atp_engine.dialects.codecs import decode_request
-from atp_engine.dialects.estimate import BYTES_PER_TOKEN
+from atp_engine.dialects.estimate import BYTES_PER_TOKEN, IMAGE_TOKENS, estimate_tokens
 from atp_engine.dialects.faults import fault_from_reply
 from atp_engine.dialects.prompt_size import prompt_size
 from atp_engine.providers.provider import ProviderCall
@@ -39,6 +41,7 @@ from atp_engine.providers.simulated_models import (
 from atp_engine.providers.simulated_response import Pacer, Piece, SimulatedResponse, Sleep
 from atp_engine.providers.simulated_script import INTERRUPTIONS, Script
 
+_SSE, _NDJSON = b"text/event-stream; charset=utf-8", b"application/x-ndjson"
 _SLOW_FACTOR = 10.0
 _INSTANT_TOKENS_PER_S = 100_000.0
 """A pace from which on nothing is waited for."""
@@ -74,6 +77,8 @@ class SimulatedProvider:
         except InvalidRequest as error:
             await pacer.until(pacer.began)
             return self._refused(Fault("400"), pacer, error.public_message)
+        if not request.model:  # Gemini's path names the model and the method
+            request = msgspec.structs.replace(request, model=call.deployment.model, is_stream=call.is_stream)
         faults = {fault.name: fault for fault in chance_faults(model.profile, chance)}
         faults.update((fault.name, fault) for fault in directed_faults(said_by_user(request), name))
         if asked is not None:
@@ -119,7 +124,7 @@ class SimulatedProvider:
         if "html" in faults:
             await pacer.until(pacer.began + ttft_s / 4)
             return SimulatedResponse(200, [(b"content-type", b"text/html")], iter([Piece(0.0, _HTML)]), pacer, "")
-        prompt_tokens = prompt_size(call.body, _has_images(request), BYTES_PER_TOKEN)[1]
+        prompt_tokens = _prompt_tokens(self._dialect, request, call.body)
         script = Script(
             dialect=self._dialect,
             request=request,
@@ -131,7 +136,8 @@ class SimulatedProvider:
             interruption=next((faults[name] for name in INTERRUPTIONS if name in faults), None),
         )
         await pacer.until(pacer.began + (ttft_s / 2 if call.is_stream else script.duration_s))
-        kind = b"text/event-stream; charset=utf-8" if call.is_stream else b"application/json"
+        stream_kind = _NDJSON if self._dialect is Dialect.OLLAMA else _SSE
+        kind = stream_kind if call.is_stream else b"application/json"
         headers = [(b"content-type", kind), (b"x-request-id", script.id.encode())]
         pieces = script.stream() if call.is_stream else script.whole()
         return SimulatedResponse(200, headers, pieces, pacer, script.ending)
@@ -146,5 +152,9 @@ class SimulatedProvider:
         return SimulatedResponse(status, headers, iter([Piece(0.0, body)]), pacer, "")
 
 
-def _has_images(request: ir.ChatRequest) -> bool:
-    return any(isinstance(part, ir.Image) for message in request.messages for part in message.parts)
+def _prompt_tokens(dialect: Dialect, request: ir.ChatRequest, body: bytes) -> int:
+    images = [part for message in request.messages for part in message.parts if isinstance(part, ir.Image)]
+    if dialect not in (Dialect.GEMINI, Dialect.OLLAMA):
+        return prompt_size(body, bool(images), BYTES_PER_TOKEN)[1]
+    text_bytes = max(len(body) - sum(len(image.base64) for image in images), 0)
+    return estimate_tokens(text_bytes) + len(images) * IMAGE_TOKENS

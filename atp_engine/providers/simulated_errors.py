@@ -1,6 +1,6 @@
 """Refusals of the simulated provider, in the words of the dialect it speaks.
 
-Shapes and types are those of OpenAI and Anthropic as of November 2026.
+Shapes and types are those of OpenAI, Anthropic, Gemini and Ollama as of November 2026.
 """
 
 from __future__ import annotations
@@ -47,6 +47,18 @@ _REFUSALS = {
 }
 
 
+_GEMINI_STATUS = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    429: "RESOURCE_EXHAUSTED",
+    502: "UNAVAILABLE",
+    503: "UNAVAILABLE",
+    529: "UNAVAILABLE",
+}
+
+
 def refusal(dialect: Dialect, name: str, message: str = "") -> tuple[int, bytes] | None:
     """Status and body of a refusal by the fault's name; None when the fault is not a refusal."""
     row = _REFUSALS.get(name)
@@ -55,6 +67,10 @@ def refusal(dialect: Dialect, name: str, message: str = "") -> tuple[int, bytes]
     said = message or row.message
     if dialect is Dialect.ANTHROPIC:
         return row.status, _anthropic(row.anthropic_type, said)
+    if dialect is Dialect.GEMINI:
+        return row.status, _gemini(row.status, said)
+    if dialect is Dialect.OLLAMA:
+        return row.status, _ollama(said)
     return row.status, _openai(row.openai_type, row.openai_code, said)
 
 
@@ -64,8 +80,19 @@ def error_event(dialect: Dialect, *, is_framed: bool) -> bytes:
     if dialect is Dialect.ANTHROPIC:
         body = _anthropic("overloaded_error", said)
         return b"event: error\ndata: " + body + b"\n\n" if is_framed else body
-    body = _openai("server_error", None, said)
+    if dialect is Dialect.OLLAMA:
+        return _ollama(said) + (b"\n" if is_framed else b"")
+    body = _gemini(500, said) if dialect is Dialect.GEMINI else _openai("server_error", None, said)
     return b"data: " + body + b"\n\n" if is_framed else body
+
+
+def _gemini(status: int, message: str) -> bytes:
+    error = {"code": status, "message": message, "status": _GEMINI_STATUS.get(status, "INTERNAL")}
+    return msgspec.json.encode({"error": error})
+
+
+def _ollama(message: str) -> bytes:
+    return msgspec.json.encode({"error": message})
 
 
 def _openai(kind: str, code: str | None, message: str) -> bytes:
