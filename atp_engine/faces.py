@@ -16,8 +16,12 @@ from atp_engine.api.ask import AskEndpoint
 from atp_engine.api.auth import Policy
 from atp_engine.api.bases import hot_under_bases, routes_under_bases
 from atp_engine.api.exchange import HotEndpoints
+from atp_engine.api.gemini import PATHS as GEMINI_PATHS
+from atp_engine.api.gemini import GeminiEndpoint
 from atp_engine.api.llm import ChatEndpoint
 from atp_engine.api.models import ModelList
+from atp_engine.api.ollama import GenerateCall, OllamaCall, OllamaEndpoint
+from atp_engine.api.ollama_models import OllamaModels
 from atp_engine.core.types import Dialect
 from atp_engine.parts import Parts
 from atp_engine.services.counting import Counting
@@ -40,7 +44,7 @@ def build_front(parts: Parts, port: int, stopping: asyncio.Event) -> Front:
         clock=parts.clock,
         new_id=parts.new_id,
         stopping=stopping,
-        hot=hot_under_bases({**_hot(parts), **_own(parts)}),
+        hot={**hot_under_bases({**_hot(parts), **_own(parts)}), **_hot_elsewhere(parts)},
         client_routes=routes_under_bases(_client_routes(parts)),
         admin_routes=_admin_routes(parts),
     )
@@ -82,10 +86,35 @@ def _own(parts: Parts) -> HotEndpoints:
     }
 
 
+def _hot_elsewhere(parts: Parts) -> HotEndpoints:
+    """The same for the surfaces of Gemini and Ollama, which no other vendor's base leads to."""
+    parts_of_a_call = (parts.completions, parts.keys, parts.new_id)
+
+    def max_body() -> int:
+        return parts.runtime.current.config.server.max_body_bytes
+
+    gemini = GeminiEndpoint(*parts_of_a_call, max_body, parts.runtime)
+    return {
+        **{("POST", path): gemini for path in GEMINI_PATHS},
+        ("POST", "/api/chat"): OllamaEndpoint(OllamaCall, *parts_of_a_call, max_body),
+        ("POST", "/api/generate"): OllamaEndpoint(GenerateCall, *parts_of_a_call, max_body),
+    }
+
+
 def _client_routes(parts: Parts) -> ClientRoutes:
     """What else a holder of a client key may ask."""
     models = ModelList(parts.runtime, parts.health, parts.clock)
-    return (("GET", "/v1/models", models.all), ("GET", "/v1/models/{id:path}", models.one))
+    ollama = OllamaModels(models)
+    return (
+        ("GET", "/v1/models", models.all),
+        ("GET", "/v1/models/{id:path}", models.one),
+        ("GET", "/v1beta/models", models.all),
+        ("GET", "/v1beta/models/{id:path}", models.one),
+        ("GET", "/api/tags", ollama.tags),
+        ("GET", "/api/ps", ollama.loaded),
+        ("GET", "/api/version", ollama.version),
+        ("POST", "/api/show", ollama.show),
+    )
 
 
 def _admin_routes(parts: Parts) -> list[Row]:

@@ -42,6 +42,7 @@ from atp_engine.services.runtime import Runtime
 from atp_engine.services.slots import Slots
 
 MAX_REPLY_BYTES = 32 * 1024 * 1024
+_STREAMS = (b"text/event-stream", b"application/x-ndjson")
 _MAX_ERROR_BYTES = 256 * 1024
 _MAX_HELD_BYTES = 1024 * 1024
 """Lifecycle events and comments that are held back until the first content."""
@@ -256,7 +257,7 @@ class Attempt:
 
     async def _stream(self, response: UpstreamResponse, tap: StreamTap) -> bytes:
         kind = response.header(b"content-type")
-        if kind and not kind.startswith(b"text/event-stream"):
+        if kind and not kind.startswith(_STREAMS):
             raise BadUpstreamReply("the upstream answered a stream request with something else than a stream")
         live, sink = self._job.live, self._job.sink
         response.set_deadline(_off_if_inf(self._first_at), self._first_limit)
