@@ -1,7 +1,7 @@
 """Every action of the console, once: footer, palette, help and key bindings are made from this table.
 
 An action is carried out by the method `do_<id with underscores>` of the screen that has its scope, or
-of the app. To add one, add a row and that method.
+of the app, which switches to the screen `<tab>` for `screen.<tab>`. To add one, add a row and that method.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ class Scope(StrEnum):
     SESSIONS = "Sessions"
     METRICS = "Metrics"
     MODELS = "Models"
+    LOGS = "Logs"
     REQUEST = "Request"
 
 
@@ -54,6 +55,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("screen.sessions", Scope.GLOBAL, ("2",), "Sessions: conversations and agent runs"),
     Action("screen.metrics", Scope.GLOBAL, ("3",), "Metrics: traffic over time, in charts"),
     Action("screen.models", Scope.GLOBAL, ("4",), "Models: health, speed and price of every deployment"),
+    Action("screen.logs", Scope.GLOBAL, ("7",), "Logs: what the engine said, and who did what"),
     Action("screen.last", Scope.GLOBAL, ("minus",), "Back to the screen before"),
     Action("pane.next", Scope.GLOBAL, ("tab", "l"), "Next pane", "pane", 45),
     Action("pane.previous", Scope.GLOBAL, ("shift+tab", "h"), "Previous pane"),
@@ -94,6 +96,9 @@ ACTIONS: tuple[Action, ...] = (
     Action("metrics.freeze", Scope.METRICS, ("space",), "Freeze the charts, or let them run", "freeze", 24),
     Action("metrics.export", Scope.METRICS, ("e",), "Write the window to a CSV file", "export", 25),
     Action("model.live", Scope.MODELS, ("v",), "Requests of this deployment in Live", "requests", 22),
+    Action("log.filter", Scope.LOGS, ("slash",), "Find lines by their words", "find", 22),
+    Action("log.level", Scope.LOGS, ("v",), "Least severe level shown", "level", 23),
+    Action("log.copy", Scope.LOGS, ("y",), "Copy the record", "copy", 24),
     Action("tab.overview", Scope.REQUEST, ("a",), "All: timeline, why and numbers", "all", 20),
     Action("tab.why", Scope.REQUEST, ("b",), "Why: every candidate and its reason", "why", 21),
     Action("tab.request", Scope.REQUEST, ("c",), "What the client sent", "request", 22),

@@ -33,6 +33,7 @@ from atp_console.look import look_for
 from atp_console.screens.base import ConsoleScreen, Due, Go
 from atp_console.screens.dialogs import Choice, Item, Picker, Question
 from atp_console.screens.live import LiveScreen
+from atp_console.screens.logs import LogsScreen
 from atp_console.screens.metrics import MetricsScreen
 from atp_console.screens.models import ModelsScreen
 from atp_console.screens.request import RequestScreen
@@ -81,6 +82,7 @@ class ConsoleApp(App[ExitChoice], inherit_bindings=False):
         "sessions": SessionsScreen,
         "metrics": MetricsScreen,
         "models": ModelsScreen,
+        "logs": LogsScreen,
     }
 
     def __init__(
@@ -219,7 +221,10 @@ class ConsoleApp(App[ExitChoice], inherit_bindings=False):
     def action_act(self, id: str) -> None:
         """Carries out a global action."""
         action = BY_ID[id]
-        if not (action.is_mutating and self.desk.is_readonly):
+        tab = id.removeprefix("screen.")
+        if tab in self.SCREENS_BY_TAB:
+            self._switch(tab)
+        elif not (action.is_mutating and self.desk.is_readonly):
             getattr(self, action.method)()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -234,22 +239,6 @@ class ConsoleApp(App[ExitChoice], inherit_bindings=False):
             self.action_act(action.id)
         elif isinstance(self.screen, ConsoleScreen):
             self.screen.action_act(action.id)
-
-    def do_screen_live(self) -> None:
-        """Screen 1."""
-        self._switch("live")
-
-    def do_screen_sessions(self) -> None:
-        """Screen 2."""
-        self._switch("sessions")
-
-    def do_screen_metrics(self) -> None:
-        """Screen 3."""
-        self._switch("metrics")
-
-    def do_screen_models(self) -> None:
-        """Screen 4."""
-        self._switch("models")
 
     def do_screen_last(self) -> None:
         """The screen before this one."""

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from atp_engine.client.errors import EngineRefused
 from atp_engine.client.follow import Batch
+from atp_engine.core.log_views import AuditPage, LogPage
 from atp_engine.core.metrics_views import MetricsView
 from atp_engine.core.views import LaunchCode, RequestDetail, RequestPage, Snapshot, Tail, TrialReply
 
@@ -36,6 +37,14 @@ class EngineSource(Protocol):
 
     async def metrics(self, window: str, group: str) -> MetricsView:
         """Traffic of a window, by group."""
+        ...
+
+    async def logs(self, level: str, limit: int) -> LogPage:
+        """The latest records of the log, newest first."""
+        ...
+
+    async def audit(self, limit: int, before: int = 0) -> AuditPage:
+        """Acts of operators, newest first."""
         ...
 
     async def tail(self, id: str) -> Tail:
@@ -69,6 +78,8 @@ class ReadOnlySource:
         self.request = source.request
         self.tail = source.tail
         self.metrics = source.metrics
+        self.logs = source.logs
+        self.audit = source.audit
         self.aclose = source.aclose
 
     async def cancel(self, id: str) -> bool:

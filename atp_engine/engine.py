@@ -98,11 +98,13 @@ class Engine:
 
     async def run(self, on_ready: Callable[[], None] = lambda: None) -> None:
         """Serves until `request_stop`, then drains and closes everything; calls `on_ready` when it answers."""
+        logging.getLogger().addHandler(self._parts.log_ring)
         try:
             await self._open()
             await self._serve(on_ready)
         finally:
             await self._close()
+            logging.getLogger().removeHandler(self._parts.log_ring)
         _log.info("stopped")
 
     async def _serve(self, on_ready: Callable[[], None]) -> None:
@@ -148,6 +150,9 @@ class Engine:
 
     async def _open(self) -> None:
         await self._parts.keys.load()
+        await self._parts.tokens.load()
+        self._parts.windows.apply_keys(self._parts.keys.limits())
+        await self._parts.windows.fill()
         await self._parts.sessions.load()
         self._parts.admin.add(ensure_token(self._paths.admin_token, "atp_admin_"))
         self._parts.client_key = ensure_token(self._paths.client_key, "atp_key_")

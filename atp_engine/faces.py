@@ -10,6 +10,8 @@ import asyncio
 from atp_engine.api.admin_deployments import AdminDeployments
 from atp_engine.api.admin_keys import AdminKeys
 from atp_engine.api.admin_metrics import AdminMetrics
+from atp_engine.api.admin_trail import AdminTrail
+from atp_engine.api.admin_windows import AdminWindows
 from atp_engine.api.app import ClientRoutes, Front, Row, build_app
 from atp_engine.api.asides import Answers, Aside, Make
 from atp_engine.api.ask import AskEndpoint
@@ -47,6 +49,7 @@ def build_front(parts: Parts, port: int, stopping: asyncio.Event) -> Front:
         hot={**hot_under_bases({**_hot(parts), **_own(parts)}), **_hot_elsewhere(parts)},
         client_routes=routes_under_bases(_client_routes(parts)),
         admin_routes=_admin_routes(parts),
+        note_act=parts.trail.note,
     )
 
 
@@ -64,6 +67,21 @@ def _hot(parts: Parts) -> HotEndpoints:
             ("/v1/chat/completions", Dialect.OPENAI_CHAT),
             ("/v1/messages", Dialect.ANTHROPIC),
         )
+    }
+
+
+def _hot_elsewhere(parts: Parts) -> HotEndpoints:
+    """The same for the surfaces of Gemini and Ollama, which no other vendor's base leads to."""
+    parts_of_a_call = (parts.completions, parts.keys, parts.new_id)
+
+    def max_body() -> int:
+        return parts.runtime.current.config.server.max_body_bytes
+
+    gemini = GeminiEndpoint(*parts_of_a_call, max_body, parts.runtime)
+    return {
+        **{("POST", path): gemini for path in GEMINI_PATHS},
+        ("POST", "/api/chat"): OllamaEndpoint(OllamaCall, *parts_of_a_call, max_body),
+        ("POST", "/api/generate"): OllamaEndpoint(GenerateCall, *parts_of_a_call, max_body),
     }
 
 
@@ -86,21 +104,6 @@ def _own(parts: Parts) -> HotEndpoints:
     }
 
 
-def _hot_elsewhere(parts: Parts) -> HotEndpoints:
-    """The same for the surfaces of Gemini and Ollama, which no other vendor's base leads to."""
-    parts_of_a_call = (parts.completions, parts.keys, parts.new_id)
-
-    def max_body() -> int:
-        return parts.runtime.current.config.server.max_body_bytes
-
-    gemini = GeminiEndpoint(*parts_of_a_call, max_body, parts.runtime)
-    return {
-        **{("POST", path): gemini for path in GEMINI_PATHS},
-        ("POST", "/api/chat"): OllamaEndpoint(OllamaCall, *parts_of_a_call, max_body),
-        ("POST", "/api/generate"): OllamaEndpoint(GenerateCall, *parts_of_a_call, max_body),
-    }
-
-
 def _client_routes(parts: Parts) -> ClientRoutes:
     """What else a holder of a client key may ask."""
     models = ModelList(parts.runtime, parts.health, parts.clock)
@@ -119,11 +122,21 @@ def _client_routes(parts: Parts) -> ClientRoutes:
 
 def _admin_routes(parts: Parts) -> list[Row]:
     """The admin API's modules beside the observatory's."""
+    keys = AdminKeys(parts.keys, parts.tokens)
     return [
         ("GET", "/admin/logs", Policy.VIEW, AdminTrail(parts.trail).logs),
         ("POST", "/admin/deployments/{key:path}/{act}", Policy.ACT, AdminDeployments(parts.switches).act),
         ("GET", "/admin/audit", Policy.VIEW, AdminTrail(parts.trail).audit),
         ("GET", "/admin/metrics", Policy.VIEW, AdminMetrics(parts.statistics).window),
+        ("GET", "/admin/windows", Policy.VIEW, AdminWindows(parts.windows).all),
+        ("GET", "/admin/keys", Policy.VIEW, keys.all),
+        ("POST", "/admin/keys", Policy.MANAGE, keys.create),
+        ("GET", "/admin/keys/{id}", Policy.VIEW, keys.one),
+        ("POST", "/admin/keys/{id}/rotate", Policy.MANAGE, keys.rotate),
+        ("POST", "/admin/keys/{id}/revoke", Policy.MANAGE, keys.revoke),
+        ("GET", "/admin/tokens", Policy.MANAGE, keys.tokens),
+        ("POST", "/admin/tokens", Policy.MANAGE, keys.create_token),
+        ("POST", "/admin/tokens/{id}/revoke", Policy.MANAGE, keys.revoke_token),
     ]
 
 

@@ -12,8 +12,11 @@ import re
 import sys
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from datetime import UTC, datetime
+from itertools import islice
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any, TextIO
@@ -21,10 +24,13 @@ from typing import Any, TextIO
 import msgspec
 
 from atp_engine.core.errors import ATPError, ConfigError, ConfigProblem
+from atp_engine.core.log_views import LogLine
 from atp_engine.core.redact import MARK, redact
 from atp_engine.core.text import safe_text
 
-__all__ = ["LogSink", "configure", "redact"]
+__all__ = ["LEVELS", "LogRing", "LogSink", "configure", "redact"]
+
+LEVELS = ("debug", "info", "warning", "error", "critical")
 
 MAX_TEXT = 4_096
 """Longest message or field, in characters."""
@@ -144,6 +150,41 @@ class FloodFilter(logging.Filter):
         self._sites[site] = (since, written + 1, skipped) if is_let_through else (since, written, skipped + 1)
         self.suppressed += not is_let_through
         return is_let_through
+
+
+class LogRing(logging.Handler):
+    """The latest records in memory, as the log writes them; for people who look at a running engine."""
+
+    def __init__(self, most: int = 2_000, monotonic: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._lines: deque[tuple[int, int, str]] = deque(maxlen=most)
+        self._count = 0
+        self.addFilter(FloodFilter(monotonic))
+        self.setFormatter(JsonFormatter())
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keeps one record."""
+        self._count += 1
+        self._lines.append((self._count, record.levelno, self.format(record)))
+
+    @property
+    def dropped(self) -> int:
+        """Records that had to make room."""
+        return self._count - len(self._lines)
+
+    def latest(self, level: str, limit: int) -> tuple[LogLine, ...]:
+        """The newest records at least as severe as `level`, newest first."""
+        least = logging.getLevelNamesMapping()[level.upper()]
+        with self.lock or nullcontext():
+            kept = list(self._lines)
+        found = (line for line in reversed(kept) if line[1] >= least)
+        return tuple(_line_of(number, text) for number, _, text in islice(found, limit))
+
+
+def _line_of(number: int, text: str) -> LogLine:
+    fields = msgspec.json.decode(text, type=dict[str, Any])
+    named = {name: str(fields.pop(name, "")) for name in ("at", "level", "logger", "event", "request_id")}
+    return LogLine(number, **named, fields=fields)
 
 
 class _Handler(logging.Handler):

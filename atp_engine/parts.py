@@ -13,9 +13,10 @@ from atp_engine.bus import EventBus
 from atp_engine.config.connections import connections
 from atp_engine.config.files import ConfigFiles
 from atp_engine.config.load import Environment, Loaded
-from atp_engine.config.paths import Paths
+from atp_engine.config.paths import Paths, ensure_token
 from atp_engine.core.ports import Clock, Rng
 from atp_engine.core.views import FirstRun
+from atp_engine.logs import LogRing
 from atp_engine.metrics.catalog import Catalog
 from atp_engine.routing.health import HealthBook
 from atp_engine.routing.router import Router
@@ -31,7 +32,9 @@ from atp_engine.services.configuration_stage import Stage
 from atp_engine.services.deployments import Deployments
 from atp_engine.services.estimates import Estimates
 from atp_engine.services.history import History
-from atp_engine.services.keys import AdminAuth, Keys
+from atp_engine.services.keys import Keys
+from atp_engine.services.keys_admin import AdminAuth, AdminTokens
+from atp_engine.services.keys_secrets import Hasher
 from atp_engine.services.live import LiveRequests
 from atp_engine.services.meters import Meters
 from atp_engine.services.notices import Notices
@@ -45,6 +48,8 @@ from atp_engine.services.trail import Trail
 from atp_engine.services.switches import Switches
 from atp_engine.services.trial import Trial
 from atp_engine.services.vitals import Identity, Vitals
+from atp_engine.services.window_leases import Leases
+from atp_engine.services.windows import Windows
 from atp_engine.storage.bodies import BodyStore
 from atp_engine.storage.config_history import ConfigRepository
 from atp_engine.storage.config_traffic import ConfigTraffic
@@ -52,8 +57,10 @@ from atp_engine.storage.database import Database
 from atp_engine.storage.estimates import latest_counts
 from atp_engine.storage.feedback import FeedbackRepository
 from atp_engine.storage.keys import KeyRepository
+from atp_engine.storage.keys_admin import TokenRepository
 from atp_engine.storage.requests import RequestRepository
 from atp_engine.storage.sessions import SessionRepository
+from atp_engine.storage.windows import WindowRepository
 from atp_engine.system import RequestIds
 
 VERSION = installed_version("atp-console")
@@ -111,8 +118,15 @@ class Parts:
         )
         self.sessions = Sessions(config.sessions, clock, self.bus, SessionRepository(self.database))
         keys = KeyRepository(self.database)
-        self.keys = Keys(keys, clock)
-        self.admin = AdminAuth(clock, keys.audit)
+        hasher = Hasher(ensure_token(paths.data_dir / "keys.pepper", "atp_pepper_").encode())
+        self.keys = Keys(keys, clock, hasher)
+        leases = Leases(WindowRepository(self.database), self.repository, clock)
+        self.windows = Windows(config, leases, self.repository, clock, self.bus, self.keys.owner)
+        self.keys.on_change = lambda: self.windows.apply_keys(self.keys.limits())
+        self.admin = AdminAuth(clock, keys.audit, hasher)
+        self.tokens = AdminTokens(self.admin, TokenRepository(self.database), clock, hasher)
+        self.log_ring = LogRing()
+        self.trail = Trail(self.log_ring, keys.audit, clock)
         self.health = HealthBook(self._rng)
         self.health.apply(config.health)
         self.live = LiveRequests(self.bus, clock)
@@ -168,10 +182,11 @@ class Parts:
         self.health.carry_over(runtime.table)
         self.slots.apply(config.limits, runtime.table)
 
-    def _first_run(self) -> FirstRun:
+    def _first_run(self, shows_key: bool) -> FirstRun:
         config = self.runtime.current.config
         route = "auto" if "auto" in config.routes else next(iter(self.runtime.current.table.names()), "")
-        return FirstRun(connections(self.url, self.client_key, route), self._found, tuple(config.providers))
+        key = self.client_key if shows_key else "YOUR_KEY"
+        return FirstRun(connections(self.url, key, route), self._found, tuple(config.providers))
 
     def metrics_text(self) -> str:
         """The Prometheus exposition, gauges refreshed."""
@@ -188,6 +203,7 @@ class Parts:
 
     async def aclose(self) -> None:
         """Flushes and closes sessions, transports, bodies and the database, in this order."""
+        await self.windows.aclose()
         await self.sessions.aclose()
         await self.assembly.aclose()
         await self.bodies.aclose()

@@ -44,7 +44,13 @@ class Due(Enum):
     """Everything else: twice a second."""
 
 
-TABS = (("1", "Live", "live"), ("2", "Sessions", "sessions"), ("3", "Metrics", "metrics"), ("4", "Models", "models"))
+TABS = (
+    ("1", "Live", "live"),
+    ("2", "Sessions", "sessions"),
+    ("3", "Metrics", "metrics"),
+    ("4", "Models", "models"),
+    ("7", "Logs", "logs"),
+)
 
 
 @dataclass

@@ -16,7 +16,7 @@ import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from atp_engine.api.auth import Call
+from atp_engine.api.auth import VIEWER, Call
 from atp_engine.api.events import EventStream, Listeners, Matches
 from atp_engine.api.guard import SHARED_HEADERS
 from atp_engine.api.logins import LAUNCH_CODE_S, LaunchCodes
@@ -34,6 +34,10 @@ _T = TypeVar("_T")
 
 TryModel = Callable[[str], Awaitable[TrialReply]]
 """Sends one request through the whole walk and tells how it went; an empty name means the simulated model."""
+
+
+NoteAct = Callable[[str, str, str, str], None]
+"""Adds to the audit trail: who, `noun.verb`, on what, detail."""
 
 
 class NotFound(InvalidRequest):
@@ -60,6 +64,7 @@ class AdminApi:
         clock: Clock,
         stopping: asyncio.Event,
         is_current: Callable[[Any], bool],
+        note: NoteAct,
     ) -> None:
         self._observatory = observatory
         self._config = config
@@ -68,11 +73,12 @@ class AdminApi:
         self._clock = clock
         self._stopping = stopping
         self._is_current = is_current
+        self._note = note
         self._listeners = Listeners()
 
     async def snapshot(self, call: Call) -> Response:
         """The whole live state with the number of the last event in it."""
-        return answer(self._observatory.snapshot())
+        return answer(self._observatory.snapshot(shows_key=call.visitor.role != VIEWER))
 
     async def status(self, call: Call) -> Response:
         """The engine's vital signs."""
@@ -94,7 +100,9 @@ class AdminApi:
     async def requests(self, call: Call) -> Response:
         """A page of requests, newest first."""
         query = call.request.query_params
-        page = await self._observatory.requests(query.get("q", ""), _limit(query.get("limit")), query.get("before", ""))
+        page = await self._observatory.requests(
+            query.get("q", ""), limit_of(query.get("limit")), query.get("before", "")
+        )
         return answer(page)
 
     async def request(self, call: Call) -> Response:
@@ -107,11 +115,15 @@ class AdminApi:
 
     async def cancel(self, call: Call) -> Response:
         """Ends an open request."""
-        return answer(CancelReply(self._observatory.cancel(_id(call.request), call.visitor.name)))
+        request_id = _id(call.request)
+        is_cancelled = self._observatory.cancel(request_id, call.visitor.name)
+        if is_cancelled:
+            self._note(call.visitor.name, "request.cancelled", request_id, "")
+        return answer(CancelReply(is_cancelled))
 
     async def sessions(self, call: Call) -> Response:
         """The live sessions, the latest first."""
-        return answer(self._observatory.sessions(_limit(call.request.query_params.get("limit"))))
+        return answer(self._observatory.sessions(limit_of(call.request.query_params.get("limit"))))
 
     async def session(self, call: Call) -> Response:
         """One session with its requests."""
@@ -130,7 +142,7 @@ class AdminApi:
 
     async def connections(self, call: Call) -> Response:
         """How clients are pointed here, and what was found on this machine."""
-        return answer(self._observatory.first_run())
+        return answer(self._observatory.first_run(shows_key=call.visitor.role != VIEWER))
 
     async def test_request(self, call: Call) -> Response:
         """Sends one request through the walk; its failure is a result, not an error of this call."""
@@ -139,6 +151,7 @@ class AdminApi:
 
     async def launch_code(self, call: Call) -> Response:
         """A one-time code that opens the dashboard in a browser with the caller's role."""
+        self._note(call.visitor.name, "dashboard.opened", call.visitor.role, "")
         return answer(LaunchCode(self._codes.issue(call.visitor.role), LAUNCH_CODE_S))
 
     def _matches(self, query: str) -> Matches | None:
@@ -206,7 +219,7 @@ def _id(request: Request) -> str:
     return str(request.path_params["id"])
 
 
-def _limit(text: str | None) -> int:
+def limit_of(text: str | None) -> int:
     if text is None:
         return 50
     if not re.fullmatch(r"[0-9]{1,6}", text):

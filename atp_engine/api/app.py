@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from starlette.routing import Router
 from starlette.types import Receive, Scope, Send
 
-from atp_engine.api.admin import AdminApi, TryModel
+from atp_engine.api.admin import AdminApi, NoteAct, TryModel
 from atp_engine.api.auth import Endpoint, Gate, Policy, PolicyRoute, send_problem
 from atp_engine.api.errors import HeaderList, Problem, dialect_of
 from atp_engine.api.exchange import HotEndpoints
@@ -55,6 +55,7 @@ def build_app(
     new_id: NewId,
     stopping: asyncio.Event,
     hot: HotEndpoints,
+    note_act: NoteAct,
     client_routes: ClientRoutes = (),
     admin_routes: Sequence[Row] = (),
 ) -> Front:
@@ -64,7 +65,8 @@ def build_app(
     from the raw headers and raises AuthError. `config` gives the live snapshot, `port` is the one really
     bound. `probes` name the dependencies of `/readyz`, `facts` are shown by `/healthz` (such as
     `sqlite_version`), `metrics_text` gives the exposition. `try_model` sends one request through the
-    walk. `stopping` ends all event streams. `hot` endpoints are served right after the guard, not by
+    walk, `note_act` adds to the audit trail. `stopping` ends all event streams. `hot` endpoints are served
+    right after the guard, not by
     this app, and do their own authentication, error rendering and body cap. `admin_routes` are those of
     the modules beside `api/admin`, with their policies.
     """
@@ -84,6 +86,7 @@ def build_app(
         clock=clock,
         stopping=stopping,
         is_current=gate.is_current,
+        note=note_act,
     )
     health = Health(probes=probes, facts=facts, status=observatory.status, metrics_text=metrics_text)
     pages = Pages(gate, observatory.status().version)

@@ -19,6 +19,7 @@ from atp_engine.client.frames import FrameReader
 from atp_engine.core.deployment_views import ProbeReply
 from atp_engine.core.errors import StreamBroken, UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from atp_engine.core.events import AnyEvent
+from atp_engine.core.log_views import AuditPage, LogPage
 from atp_engine.core.metrics_views import MetricsView
 from atp_engine.core.views import (
     CancelReply,
@@ -171,6 +172,10 @@ class EngineClient:
             raise EngineGone(f"the live stream is not readable: {error}") from error
         finally:
             response.close()
+
+    async def call(self, method: str, target: str, kind: type[_T], *, body: bytes = b"") -> _T:
+        """Any other call of the admin API, for clients of a noun of their own."""
+        return await self._call(method, target, kind, body=body)
 
     async def aclose(self) -> None:
         """Closes every connection."""

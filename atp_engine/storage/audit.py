@@ -55,6 +55,10 @@ class AuditLog:
         """The latest entries, newest first."""
         return await self._database.read(lambda connection: _recent(connection, limit))
 
+    async def page(self, limit: int, before: int) -> tuple[tuple[int, AuditEntry], ...]:
+        """Numbered entries older than number `before` (0: all), newest first."""
+        return await self._database.read(lambda connection: _page(connection, limit, before))
+
     async def first_broken(self) -> int:
         """The number of the first row that does not follow from the one before, 0 when all do."""
         return await self._database.read(_first_broken)
@@ -82,6 +86,15 @@ def _recent(connection: sqlite3.Connection, limit: int) -> tuple[AuditEntry, ...
         "SELECT at, actor, action, target, detail FROM audit ORDER BY number DESC LIMIT ?", (limit,)
     )
     return tuple([AuditEntry(*row) for row in rows])
+
+
+def _page(connection: sqlite3.Connection, limit: int, before: int) -> tuple[tuple[int, AuditEntry], ...]:
+    rows = connection.execute(
+        "SELECT number, at, actor, action, target, detail FROM audit WHERE ? = 0 OR number < ? "
+        "ORDER BY number DESC LIMIT ?",
+        (before, before, limit),
+    )
+    return tuple([(number, AuditEntry(*row)) for number, *row in rows])
 
 
 def _first_broken(connection: sqlite3.Connection) -> int:

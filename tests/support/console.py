@@ -10,6 +10,7 @@ import msgspec
 from atp_engine.client.errors import EngineGone, EngineRefused
 from atp_engine.client.follow import Batch
 from atp_engine.core.events import AnyEvent
+from atp_engine.core.log_views import AuditPage, AuditView, LogLine, LogPage
 from atp_engine.core.metrics_views import MetricsView, TrafficPoint
 from atp_engine.core.types import PriceState, RequestState
 from atp_engine.core.views import (
@@ -26,6 +27,7 @@ from atp_engine.core.views import (
     Tail,
     TrialReply,
 )
+from atp_engine.logs import LEVELS
 
 NOW = 1_760_000_000.0
 """The instant at which scripted consoles stand still: 2025-10-09 08:53:20 UTC."""
@@ -188,6 +190,8 @@ class ReplaySource:
         self.older: list[RequestView] = []
         self.acts: list[tuple[str, str]] = []
         self.traffic = MetricsView("", 15.0, NOW - 885.0, "", (NO_TRAFFIC,) * 60, (), is_partial=False)
+        self.log_lines: list[LogLine] = []
+        self.audited: list[AuditView] = []
         self.windows_read: list[tuple[str, str]] = []
         self.snapshots_read = 0
         self.reason_gone = ""
@@ -239,6 +243,17 @@ class ReplaySource:
         self._check()
         self.windows_read.append((window, group))
         return msgspec.structs.replace(self.traffic, window=window, group=group)
+
+    async def logs(self, level: str, limit: int) -> LogPage:
+        """The scripted records of this level and worse."""
+        self._check()
+        least = LEVELS.index(level)
+        return LogPage(tuple(one for one in self.log_lines if LEVELS.index(one.level) >= least)[:limit], 0)
+
+    async def audit(self, limit: int, before: int = 0) -> AuditPage:
+        """The scripted acts."""
+        self._check()
+        return AuditPage(tuple(self.audited[:limit]), 0)
 
     async def request(self, id: str) -> RequestDetail:
         """A scripted detail."""

@@ -201,12 +201,15 @@ class StagedObservatory:
     live_deployments: dict[str, DeploymentView] = field(default_factory=dict)
     tails: dict[str, Tail] = field(default_factory=dict)
     cancelled: list[tuple[str, str]] = field(default_factory=list)
+    noted: list[tuple[str, ...]] = field(default_factory=list)
 
     def clear(self) -> None:
         """Back to an engine that has seen nothing."""
         self.engine = msgspec.structs.replace(_ENGINE, url=self.engine.url)
-        for staged in (self.rows, self.details, self.live_sessions, self.live_deployments, self.tails, self.cancelled):
+        for staged in (self.rows, self.details, self.live_sessions, self.live_deployments, self.tails):
             staged.clear()
+        self.cancelled.clear()
+        self.noted.clear()
 
     def put(self, view: RequestView) -> None:
         """A request came or changed: kept, and told on the bus."""
@@ -229,7 +232,7 @@ class StagedObservatory:
         at = self.clock.now()
         self.bus.publish(lambda seq: Notice(seq=seq, at=at, severity=severity, code=code, text=text))
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self, *, shows_key: bool = True) -> Snapshot:
         latest = tuple(sorted(self.rows.values(), key=lambda view: view.started_at, reverse=True))
         return Snapshot(
             seq=self.bus.seq,
@@ -284,7 +287,7 @@ class StagedObservatory:
     def deployments(self) -> tuple[DeploymentView, ...]:
         return tuple(self.live_deployments.values())
 
-    def first_run(self) -> FirstRun:
+    def first_run(self, *, shows_key: bool = True) -> FirstRun:
         return _FIRST_RUN
 
 
@@ -370,6 +373,7 @@ def build_face(
         new_id=lambda: f"req_face_{next(numbers)}",
         stopping=stopping,
         hot=hot or {},
+        note_act=lambda *act: staged.noted.append(act),
         client_routes=client_routes,
     )
     return Face(app, staged, clock, stopping, port, trials)

@@ -111,6 +111,7 @@ async def test_cancelling_says_whether_there_was_something_to_cancel_and_who_ask
     face = staged()
     assert (await post(face, "/admin/requests/open/cancel")).json() == {"cancelled": True}
     assert face.observatory.cancelled == [("open", "an operator with a token")]
+    assert face.observatory.noted == [("an operator with a token", "request.cancelled", "open", "")]
     again = await post(face, "/admin/requests/open/cancel", b"{}")
     assert msgspec.json.decode(again.body, type=CancelReply) == CancelReply(False)
 
