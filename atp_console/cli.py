@@ -111,9 +111,16 @@ def _wall() -> Command:
     return wall
 
 
+def _keys() -> Command:
+    from atp_console.commands import keys
+
+    return keys
+
+
 _COMMANDS: dict[str, tuple[str, Callable[[], Command], bool]] = {
     "deployments": ("the deployments as they are now; KEY ACT acts on one", _deployments, True),
     "wall": ("the fault wall: a misbehaving upstream against this router or any gateway", _wall, False),
+    "keys": ("client keys and admin tokens: create, list, show, rotate, revoke", _keys, True),
 }
 """Commands with a module of their own, loaded when named: summary, loader, whether they work at a `Place`."""
 

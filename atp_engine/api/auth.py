@@ -30,8 +30,9 @@ from atp_engine.limits.rate import TokenBucket
 log = logging.getLogger(__name__)
 
 ADMIN = "admin"
+OPERATOR = "operator"
 VIEWER = "viewer"
-_ROLES = (ADMIN, VIEWER)
+_ROLES = (ADMIN, OPERATOR, VIEWER)
 _FAILURES_PER_MINUTE = 10
 """Of all callers together: on loopback everybody has the same address. Good secrets never meet it."""
 
@@ -45,7 +46,9 @@ class Policy(StrEnum):
     VIEW = "view"
     """Admin API, reading: any admin role."""
     ACT = "act"
-    """Admin API, changing something: the admin role."""
+    """Admin API, changing something: operator or admin."""
+    MANAGE = "manage"
+    """Admin API, keys and tokens: the admin role."""
     SCRAPE = "scrape"
     """As VIEW, or everybody when `server.is_metrics_public`."""
     PAGE = "page"
@@ -106,8 +109,10 @@ class Gate:
             caller = self._identify_client(credentials(scope["headers"], scope.get("query_string", b"")))
             return Visitor(caller.key_name, caller=caller)
         visitor = self._admin(scope)
-        if policy is Policy.ACT and visitor.role != ADMIN:
+        if policy is Policy.ACT and visitor.role == VIEWER:
             raise Forbidden("This token may look but not act.")
+        if policy is Policy.MANAGE and visitor.role != ADMIN:
+            raise Forbidden("This token may not manage keys; an admin's may.")
         return visitor
 
     def login(self, *, code: str, token: str) -> tuple[str, BrowserSession]:

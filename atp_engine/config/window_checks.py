@@ -42,6 +42,8 @@ def is_zone(name: str) -> bool:
 def _check_window(path: KeyPath, window: Mapping[str, Any], tree: Mapping[str, Any], complaints: Complaints) -> None:
     if not any(limit in window for limit in _LIMITS):
         complaints.add(path, "limits nothing", f"set one of {', '.join(_LIMITS)}", at_key=True)
+    if str(path[-1]).startswith("key:"):
+        complaints.add(path, "names that begin with key: are for the windows of keys", at_key=True)
     scope = window.get("scope", "everything")
     of = window.get("of")
     if scope == "everything" and of:

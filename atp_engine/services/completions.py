@@ -12,6 +12,7 @@ from atp_engine.core.errors import AdmissionError, ATPError, InvalidRequest, NoR
 from atp_engine.core.text import safe_text
 from atp_engine.core.types import Caller, RequestState, RouteDecision
 from atp_engine.dialects.facts import read_facts
+from atp_engine.services.access import check_access, forbidden
 from atp_engine.services.admission import Door, Permit
 from atp_engine.services.attempt import Attempt, Job, RawCall, Sink, accepts_restart
 from atp_engine.services.attempts import Attempts
@@ -19,6 +20,7 @@ from atp_engine.services.live import LiveRequest
 from atp_engine.services.recorder import Recorder
 from atp_engine.services.runtime import Runtime, RuntimeRef
 from atp_engine.services.sessions import Sessions
+from atp_engine.services.windows import Windows
 
 _CONNECTING, _OK = RequestState.CONNECTING, RequestState.OK
 
@@ -33,12 +35,14 @@ class Completions:
         door: Door,
         attempts: Attempts,
         recorder: Recorder,
+        windows: Windows,
     ) -> None:
         self._runtime = runtime
         self._sessions = sessions
         self._door = door
         self._attempts = attempts
         self._recorder = recorder
+        self._windows = windows
 
     async def run(self, call: RawCall, caller: Caller, sink: Sink) -> None:
         """Answers the call through `sink`; raises ATPError when there is no (whole) answer.
@@ -65,6 +69,9 @@ class Completions:
                 raise
             task.uncancel()
             raise cancelled from None
+        finally:
+            if live.spending is not None:
+                live.spending.release()
         live.cancel = None
         if attempt.tap is not None:
             await attempt.drain()
@@ -81,9 +88,20 @@ class Completions:
             raise UnknownModel(_unknown_model(facts.model, runtime), param="model")
         live.route = route.name
         facts = self._recorder.fit(live, route, facts)
+        caller = live.caller
+        is_restricted = caller.routes or caller.models
+        if is_restricted:
+            check_access(caller, route)
+        if self._windows.is_active:
+            session_id = live.session.id if live.session is not None else ""
+            live.spending = await self._windows.enter(runtime, route, facts, caller, session_id)
         permit = self._door.admit(live.caller) or await self._wait(live)
         try:
             decision = live.decision = self._attempts.decide(runtime, route, facts)
+            if is_restricted:
+                decision = live.decision = self._windows.restrictions.apply(decision, forbidden(caller, decision))
+            if live.spending is not None:
+                decision = live.decision = live.spending.restrict(decision)
             if call.steer is not None:
                 decision = live.decision = call.steer(runtime, route, facts, decision)
             if decision.is_empty:

@@ -1,4 +1,4 @@
-"""Who calls: virtual keys of clients and tokens of the admin side, known by their hashes only.
+"""Who calls: virtual keys of clients, known by their hashes only.
 
 `api` identifies every call here before it reads a body. A right key always works; wrong ones are counted
 together, since on loopback everybody has the same address, and are told to wait when there are too
@@ -9,28 +9,28 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from hashlib import sha256
 from hmac import compare_digest
 from typing import NoReturn
 
 import msgspec
+from pydantic import ValidationError
 
+from atp_engine.config.models import WindowConfig
 from atp_engine.core.errors import InvalidKey, InvalidRequest, RateLimited
+from atp_engine.core.key_views import KeyMade, KeySummary, KeyWindow, KeyWish
 from atp_engine.core.ports import Clock
 from atp_engine.core.text import safe_text
-from atp_engine.core.types import Caller, QoS
-from atp_engine.limits.rate import TokenBucket
-from atp_engine.storage.audit import AuditEntry, AuditLog
+from atp_engine.core.types import Caller
+from atp_engine.services.keys_secrets import LONGEST, Hasher, Refusals, ends_at, expiry
+from atp_engine.storage.audit import AuditEntry
 from atp_engine.storage.keys import KeyRepository, StoredKey
 
 _PREFIX = "atp_key_"
 _SHOWN = len(_PREFIX) + 4
-_LONGEST = 512
-"""Longest secret that is looked at, in bytes."""
-_FAILURES_PER_MINUTE = 29
-"""So that the thirtieth wrong key of a minute is the first to be told to wait."""
-_AUDITS_PER_MINUTE = 20
+_MOST = 100_000
+_MOST_NAMES = 64
 _AUTHORIZATION = b"authorization"
 _CREDENTIALS = frozenset({_AUTHORIZATION, b"x-api-key", b"x-goog-api-key"})
 
@@ -42,22 +42,6 @@ _CONFLICT = "two different keys came with this request; send one"
 _SCHEME = "the authorization header must be `Bearer KEY`"
 
 
-class KeySummary(msgspec.Struct, frozen=True):
-    """A key as it may be shown."""
-
-    id: str
-    name: str
-    project: str
-    qos: QoS
-    requests_per_minute: int
-    """0 means no limit."""
-    shown_as: str
-    """Its first characters and the last four."""
-    created_at: float
-    expires_at: float | None
-    revoked_at: float | None
-
-
 class _Known(msgspec.Struct):
     """A key in memory."""
 
@@ -67,46 +51,23 @@ class _Known(msgspec.Struct):
     """UTC epoch seconds from which it does not count any more: its expiry or revocation."""
 
 
-class Refusals:
-    """Counts wrong credentials, audits them at a bounded rate, and says when enough is enough."""
-
-    def __init__(self, clock: Clock, audit: AuditLog | None, actor: str) -> None:
-        self._clock = clock
-        self._audit = audit
-        self._actor = actor
-        now = clock.monotonic()
-        self._failures = TokenBucket(_FAILURES_PER_MINUTE, now)
-        self._audits = TokenBucket(_AUDITS_PER_MINUTE, now)
-        self._unrecorded = 0
-
-    def count(self, why: str) -> float:
-        """Takes note of a wrong credential; returns the seconds to wait, 0 when there were few."""
-        now = self._clock.monotonic()
-        wait_s = self._failures.take(now)
-        if self._audit is None or self._audits.take(now) > 0.0:
-            self._unrecorded += 1
-        else:
-            more = f" (and {self._unrecorded} more, not recorded singly)" if self._unrecorded else ""
-            entry = AuditEntry(self._clock.now(), self._actor, "auth.refused", "", why + more)
-            if self._audit.note(entry):
-                self._unrecorded = 0
-        return wait_s
-
-
 class Keys:
     """The client keys: identified from memory, kept in the database."""
 
-    def __init__(self, repository: KeyRepository, clock: Clock) -> None:
+    def __init__(self, repository: KeyRepository, clock: Clock, hasher: Hasher | None = None) -> None:
         self._repository = repository
         self._clock = clock
+        self._hasher = hasher or Hasher(b"")
+        self._has_plain = False
+        self.on_change: Callable[[], None] | None = None
+        """Called when a key was made or ended, or got other limits."""
         self._known: dict[bytes, _Known] = {}
-        self._ends_at: dict[str, float] = {}
         self._by_id: dict[str, _Known] = {}
         self._refusals = Refusals(clock, repository.audit, "client")
 
     async def load(self) -> None:
         """Reads the keys; must come before `identify`. Raises StorageError."""
-        self._known, self._ends_at, self._by_id = {}, {}, {}
+        self._known, self._by_id = {}, {}
         for key in await self._repository.all():
             self._remember(key)
 
@@ -125,9 +86,12 @@ class Keys:
                 found = secret or found
         if not found:
             raise InvalidKey(_MISSING)
-        digest = sha256(found[:_LONGEST]).digest()
+        digest = self._hasher.hashed(found[:LONGEST])
         known = self._known.get(digest)
-        if known is None or len(found) > _LONGEST or not compare_digest(known.stored.digest, digest):
+        if known is None and self._has_plain:
+            digest = sha256(found[:LONGEST]).digest()
+            known = self._known.get(digest)
+        if known is None or len(found) > LONGEST or not compare_digest(known.stored.digest, digest):
             self._refuse(_UNKNOWN)
         if known.ends_at != math.inf and known.ends_at <= self._clock.now():
             self._refuse(f"the client key {known.caller.key_name} is revoked or has expired")
@@ -139,35 +103,61 @@ class Keys:
         return None if known is None else known.caller
 
     def is_current(self, caller: Caller) -> bool:
-        """True while the key that this caller was identified by counts."""
-        ends_at = self._ends_at.get(caller.key_id, 0.0)
-        return ends_at == math.inf or ends_at > self._clock.now()
+        """True while the secret that this caller was identified by counts."""
+        known = self._by_id.get(caller.key_id)
+        if known is None or known.caller is not caller:
+            return False
+        return known.ends_at == math.inf or known.ends_at > self._clock.now()
+
+    def limits(self) -> list[tuple[str, WindowConfig]]:
+        """The windows that keys which count bring with them, each under a name of its own."""
+        found = []
+        for known in self._by_id.values():
+            key = known.stored
+            if key.revoked_at is None:
+                for place, window in enumerate(key.windows):
+                    name = f"key:{key.id}" if not place else f"key:{key.id}:{place + 1}"
+                    found.append((name, _window(window, key.id)))
+        return found
 
     async def ensure_first_key(self, secret: str, name: str = "default") -> None:
         """Registers the key that was made at the first run, unless it is known. Raises StorageError."""
-        if _digest(secret) not in self._known:
-            await self._add(secret, name, "", QoS.SILVER, 0, None, "engine")
+        raw = secret.encode("utf-8", "replace")
+        if self._hasher.hashed(raw) not in self._known and sha256(raw).digest() not in self._known:
+            await self._add(secret, KeyWish(name), "engine")
 
-    async def create(
-        self,
-        name: str,
-        *,
-        project: str = "",
-        qos: QoS = QoS.SILVER,
-        requests_per_minute: int = 0,
-        expires_at: float | None = None,
-        actor: str,
-    ) -> tuple[Caller, str]:
+    async def create(self, wish: KeyWish, *, actor: str) -> KeyMade:
         """A new key and its secret, which is told this once.
 
-        Raises InvalidRequest for an empty name, StorageError when the key is not on the disk.
+        Raises InvalidRequest for a wrong wish, StorageError when the key is not on the disk.
         """
+        if len(self._by_id) >= _MOST:
+            raise InvalidRequest(f"there are {_MOST} keys already")
         secret = _PREFIX + secrets.token_urlsafe(32)
-        name = safe_text(name, limit=64).strip()
-        if not name:
-            raise InvalidRequest("a key needs a name", param="name")
-        project = safe_text(project, limit=64).strip()
-        return await self._add(secret, name, project, qos, requests_per_minute, expires_at, actor), secret
+        return KeyMade(_summary(await self._add(secret, _checked(wish), actor)), secret)
+
+    async def rotate(self, id: str, *, actor: str) -> KeyMade | None:
+        """A new secret for a key, told this once; the old one ends at once. None when there is no such key.
+
+        Raises StorageError when the new one is not on the disk: then the old one still counts.
+        """
+        known = self._by_id.get(id)
+        if known is None or known.stored.revoked_at is not None:
+            return None
+        secret = _PREFIX + secrets.token_urlsafe(32)
+        before = known.stored
+        key = msgspec.structs.replace(
+            before,
+            digest=self._hasher.hashed(secret.encode()),
+            hashed=self._hasher.kind,
+            prefix=secret[:_SHOWN],
+            last_four=secret[-4:],
+        )
+        entry = AuditEntry(self._clock.now(), actor, "key.rotated", id, before.name)
+        await self._repository.replace_secret(key, entry)
+        self._known.pop(before.digest, None)
+        self._remember(msgspec.structs.replace(key, revoked_at=known.stored.revoked_at))
+        return KeyMade(_summary(key), secret)
 
     async def revoke(self, id: str, *, actor: str) -> bool:
         """Ends a key at once; False when there is none that counts.
@@ -175,53 +165,60 @@ class Keys:
         Raises StorageError when that is not on the disk yet; the key is refused all the same.
         """
         now = self._clock.now()
-        for known in self._known.values():
-            if known.stored.id == id and known.stored.revoked_at is None:
-                known.stored = msgspec.structs.replace(known.stored, revoked_at=now)
-                known.ends_at = self._ends_at[id] = -math.inf
-                await self._repository.revoke(id, now, AuditEntry(now, actor, "key.revoked", id, known.stored.name))
-                return True
-        return False
+        known = self._by_id.get(id)
+        if known is None or known.stored.revoked_at is not None:
+            return False
+        known.stored = msgspec.structs.replace(known.stored, revoked_at=now)
+        known.ends_at = -math.inf
+        self._changed()
+        await self._repository.revoke(id, now, AuditEntry(now, actor, "key.revoked", id, known.stored.name))
+        return True
+
+    def find(self, id: str) -> KeySummary | None:
+        """A key by its id."""
+        known = self._by_id.get(id)
+        return None if known is None else _summary(known.stored)
 
     def list(self) -> tuple[KeySummary, ...]:
         """Every key, the oldest first."""
-        return tuple([_summary(known.stored) for known in self._known.values()])
+        return tuple([_summary(known.stored) for known in self._by_id.values()])
 
-    async def _add(
-        self,
-        secret: str,
-        name: str,
-        project: str,
-        qos: QoS,
-        requests_per_minute: int,
-        expires_at: float | None,
-        actor: str,
-    ) -> Caller:
+    async def _add(self, secret: str, wish: KeyWish, actor: str) -> StoredKey:
         now = self._clock.now()
         key = StoredKey(
             id=f"key_{secrets.token_hex(6)}",
-            digest=_digest(secret),
-            name=name,
-            project=project,
-            qos=qos,
-            requests_per_minute=requests_per_minute,
+            digest=self._hasher.hashed(secret.encode("utf-8", "replace")),
+            name=wish.name,
+            project=wish.project,
+            qos=wish.qos,
+            requests_per_minute=wish.requests_per_minute,
             prefix=secret[:_SHOWN],
             last_four=secret[-4:],
             created_at=now,
-            expires_at=expires_at,
+            expires_at=expiry(wish.expires_in_s, now),
             revoked_at=None,
+            hashed=self._hasher.kind,
+            routes=wish.routes,
+            models=wish.models,
+            tags=wish.tags,
+            windows=wish.windows,
         )
-        await self._repository.add(key, AuditEntry(now, actor, "key.created", key.id, name))
-        return self._remember(key)
+        await self._repository.add(key, AuditEntry(now, actor, "key.created", key.id, wish.name))
+        self._remember(key)
+        self._changed()
+        return key
 
-    def _remember(self, key: StoredKey) -> Caller:
-        caller = Caller(key.id, key.name, key.project, key.qos, key.requests_per_minute)
-        ends_at = math.inf if key.expires_at is None else key.expires_at
-        if key.revoked_at is not None:
-            ends_at = -math.inf
-        self._known[key.digest] = self._by_id[key.id] = _Known(key, caller, ends_at)
-        self._ends_at[key.id] = ends_at
-        return caller
+    def _changed(self) -> None:
+        if self.on_change is not None:
+            self.on_change()
+
+    def _remember(self, key: StoredKey) -> None:
+        caller = Caller(
+            key.id, key.name, key.project, key.qos, key.requests_per_minute, routes=key.routes, models=key.models
+        )
+        known = _Known(key, caller, ends_at(key.expires_at, key.revoked_at))
+        self._known[key.digest] = self._by_id[key.id] = known
+        self._has_plain = self._has_plain or key.hashed != self._hasher.kind
 
     def _bearer(self, value: bytes) -> bytes:
         if value[:7].lower() == b"bearer ":
@@ -237,30 +234,37 @@ class Keys:
         raise InvalidKey(why)
 
 
-class AdminAuth:
-    """The tokens of the admin side, each with its role; in memory, as hashes."""
-
-    def __init__(self, clock: Clock, audit: AuditLog | None = None) -> None:
-        self._roles: dict[bytes, str] = {}
-        self._refusals = Refusals(clock, audit, "admin")
-
-    def add(self, token: str, role: str = "admin") -> None:
-        """Lets a token in as `admin` or `viewer`."""
-        self._roles[_digest(token)] = role
-
-    def verify(self, token: str) -> str | None:
-        """The role of a token, None (and audited) when it is not known. The caller slows guessing down."""
-        if len(token) <= _LONGEST:
-            digest = _digest(token)
-            for known, role in self._roles.items():
-                if compare_digest(known, digest):
-                    return role
-        self._refusals.count("an unknown admin token")
-        return None
+def _checked(wish: KeyWish) -> KeyWish:
+    """The wish with its texts made safe. Raises InvalidRequest."""
+    name = safe_text(wish.name, limit=64).strip()
+    if not name:
+        raise InvalidRequest("a key needs a name", param="name")
+    if not 0 <= wish.requests_per_minute <= 10_000_000:
+        raise InvalidRequest("requests per minute are 0 (no limit) to 10000000", param="requests_per_minute")
+    if len(wish.windows) > 8:
+        raise InvalidRequest("a key has at most 8 windows", param="windows")
+    for window in wish.windows:
+        _window(window, "")
+    lists = {}
+    for field in ("routes", "models", "tags"):
+        names = tuple(safe_text(text, limit=256).strip() for text in getattr(wish, field))
+        if len(names) > _MOST_NAMES or not all(names):
+            raise InvalidRequest(f"{field} are at most {_MOST_NAMES} names, none of them empty", param=field)
+        lists[field] = names
+    return msgspec.structs.replace(wish, name=name, project=safe_text(wish.project, limit=64).strip(), **lists)
 
 
-def _digest(secret: str) -> bytes:
-    return sha256(secret.encode("utf-8", "replace")).digest()
+def _window(window: KeyWindow, key_id: str) -> WindowConfig:
+    """A key's window as the config would have it. Raises InvalidRequest, naming the field."""
+    values = msgspec.to_builtins(window)
+    if all(values[limit] is None for limit in ("max_parallel", "max_tokens", "max_usd", "requests_per_minute")):
+        raise InvalidRequest("a window that limits nothing", param="windows")
+    try:
+        return WindowConfig.model_validate({**values, "scope": "key", "of": (key_id or "new",)})
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise InvalidRequest(f"windows: {place}: {first['msg']}", param="windows") from None
 
 
 def _summary(key: StoredKey) -> KeySummary:
@@ -274,4 +278,8 @@ def _summary(key: StoredKey) -> KeySummary:
         created_at=key.created_at,
         expires_at=key.expires_at,
         revoked_at=key.revoked_at,
+        routes=key.routes,
+        models=key.models,
+        tags=key.tags,
+        windows=key.windows,
     )

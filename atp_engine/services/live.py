@@ -30,6 +30,7 @@ from atp_engine.core.views import RequestView
 from atp_engine.dialects.bridge import StreamTap
 from atp_engine.services.capture import Capture
 from atp_engine.services.sessions import Session
+from atp_engine.services.windows_spending import Spending
 
 _RECENT = 500
 
@@ -65,6 +66,8 @@ class LiveRequest:
     dropped_fields: tuple[str, ...] = ()
     has_body = False
     capture: Capture | None = None
+    spending: Spending | None = None
+    """What it has reserved in windows; None when none counts it."""
     cancel: Callable[[], object] | None = None
     cancelled_by = ""
     watcher: Callable[[LiveRequest], None] | None = None

@@ -40,7 +40,7 @@ class Observatory:
         sessions: Sessions,
         deployments: Deployments,
         vitals: Vitals,
-        first_run: Callable[[], FirstRun],
+        first_run: Callable[[bool], FirstRun],
     ) -> None:
         self.bus = bus
         self._live = live
@@ -50,7 +50,7 @@ class Observatory:
         self._vitals = vitals
         self._first_run = first_run
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self, *, shows_key: bool = True) -> Snapshot:
         """The whole live state as of the bus's present number; its reader is expected to listen next."""
         self.bus.expect()
         return Snapshot(
@@ -59,7 +59,7 @@ class Observatory:
             requests=self._live.views()[:MAX_PAGE],
             sessions=self.sessions(_SNAPSHOT_SESSIONS),
             deployments=self.deployments(),
-            first_run=self.first_run(),
+            first_run=self.first_run(shows_key=shows_key),
         )
 
     def status(self) -> EngineView:
@@ -98,6 +98,6 @@ class Observatory:
         """Every deployment with its live state."""
         return self._deployments.views()
 
-    def first_run(self) -> FirstRun:
-        """Where to point clients."""
-        return self._first_run()
+    def first_run(self, *, shows_key: bool = True) -> FirstRun:
+        """Where to point clients, with the first client key or with a word in its place."""
+        return self._first_run(shows_key)

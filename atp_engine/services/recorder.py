@@ -109,6 +109,8 @@ class Recorder:
             self._estimates.learn(view.served, live.prompt_estimate, view.prompt_tokens)
         self._meters.finished(view, attempts, now)
         self._requests.finish(live, view)
+        if live.spending is not None:
+            live.spending.post()
         if not self._is_durable:
             self._repository.add(record)
             return

@@ -39,6 +39,8 @@ from atp_engine.storage.windows import Kept, LedgerSum
 MOST = 100_000
 """Windows in memory; those whose period is over go first."""
 _CALLERS = 4_096
+_OF_KEY = "key:"
+"""Begins the names of windows that keys bring with them; the config has none such."""
 _FORGET_S = 3_600.0
 _log = logging.getLogger("atp_engine.windows")
 
@@ -93,18 +95,13 @@ class Windows:
         self._set()
 
     def apply_keys(self, limits: Iterable[tuple[str, WindowConfig]]) -> None:
-        """Takes the windows that keys bring with them, by key id."""
+        """Takes the windows that keys bring with them, each with a name and the key's id as its `of`."""
         self._key_limits = tuple(limits)
         self._set()
 
     def _set(self) -> None:
         """Makes the rules of config and keys the present ones."""
-        of_keys = (
-            msgspec.structs.replace(
-                _rule(f"key:{key_id}", limits, self._zone), scope=Scope.KEY, of=frozenset((key_id,))
-            )
-            for key_id, limits in self._key_limits
-        )
+        of_keys = (_rule(name, limits, self._zone) for name, limits in self._key_limits)
         before, self._rules = self._rules, {rule.name: rule for rule in (*self._config_rules, *of_keys)}
         same = {
             name
@@ -302,7 +299,7 @@ class Windows:
             elif rule.scope in (Scope.ROUTE, Scope.DEPLOYMENT, Scope.PROJECT):
                 for subject in rule.of:
                     self._window(rule, subject)
-            elif rule.name.startswith("key:"):
+            elif rule.name.startswith(_OF_KEY):
                 self._window(rule, next(iter(rule.of)))
         found = sorted(self._windows.items(), key=lambda entry: (order[entry[0][0]], entry[0][1]))
         return tuple(view(window, self._shown(window)) for _, window in found)

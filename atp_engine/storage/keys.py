@@ -11,20 +11,21 @@ from typing import Any
 
 import msgspec
 
+from atp_engine.core.key_views import KeyWindow
 from atp_engine.core.types import QoS
 from atp_engine.storage.audit import AuditEntry, AuditLog, append
 from atp_engine.storage.batch import Write
 from atp_engine.storage.database import Database
 
-_ADD = """
-    INSERT INTO keys(id, digest, name, project, qos, requests_per_minute, prefix, last_four, created_at, expires_at,
-        revoked_at)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-"""
-_ALL = """
-    SELECT id, digest, name, project, qos, requests_per_minute, prefix, last_four, created_at, expires_at, revoked_at
-    FROM keys ORDER BY created_at, id
-"""
+_COLUMNS = (
+    "id, digest, name, project, qos, requests_per_minute, prefix, last_four, created_at, expires_at, revoked_at, "
+    "hashed, routes, models, tags, windows"
+)
+_LISTS = 4
+"""How many of the columns, the last ones, hold JSON lists."""
+_ADD = f"INSERT INTO keys({_COLUMNS}) VALUES ({', '.join('?' * 16)})"  # noqa: S608 - our own names
+_ALL = f"SELECT {_COLUMNS} FROM keys ORDER BY created_at, id"  # noqa: S608 - put together from the constant above
+_REPLACE = "UPDATE keys SET digest = ?, hashed = ?, prefix = ?, last_four = ? WHERE id = ? AND revoked_at IS NULL"
 
 
 class StoredKey(msgspec.Struct, frozen=True):
@@ -32,7 +33,7 @@ class StoredKey(msgspec.Struct, frozen=True):
 
     id: str
     digest: bytes
-    """SHA-256 of the secret."""
+    """The secret's hash."""
     name: str
     project: str
     qos: QoS
@@ -44,6 +45,12 @@ class StoredKey(msgspec.Struct, frozen=True):
     created_at: float
     expires_at: float | None
     revoked_at: float | None
+    hashed: str = "sha256"
+    """How `digest` was made: `hmac` (SHA-256 with the key of this data directory) or plain `sha256`."""
+    routes: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    windows: tuple[KeyWindow, ...] = ()
 
 
 class KeyRepository:
@@ -63,10 +70,20 @@ class KeyRepository:
 
         def insert(connection: sqlite3.Connection) -> None:
             values = msgspec.structs.astuple(key)
-            connection.execute(_ADD, (*values[:4], key.qos.value, *values[5:]))
+            lists = [msgspec.json.encode(value).decode() for value in values[-_LISTS:]]
+            connection.execute(_ADD, (*values[:4], key.qos.value, *values[5:-_LISTS], *lists))
             append(connection, entry)
 
         await self._database.commit(Write(action=insert, is_synced=True))
+
+    async def replace_secret(self, key: StoredKey, entry: AuditEntry) -> None:
+        """Stores the new secret's hash of a key that counts. Raises StorageError when that is not on the disk."""
+
+        def update(connection: sqlite3.Connection) -> None:
+            connection.execute(_REPLACE, (key.digest, key.hashed, key.prefix, key.last_four, key.id))
+            append(connection, entry)
+
+        await self._database.commit(Write(action=update, is_synced=True))
 
     async def revoke(self, id: str, at: float, entry: AuditEntry) -> None:
         """Marks a key as revoked. Raises StorageError when that is not on the disk."""
@@ -79,4 +96,7 @@ class KeyRepository:
 
 
 def _key(row: tuple[Any, ...]) -> StoredKey:
-    return StoredKey(*row[:4], QoS(row[4]), *row[5:])  # type: ignore[call-arg]
+    names, windows = tuple[str, ...], tuple[KeyWindow, ...]
+    lists = [msgspec.json.decode(text, type=names) for text in row[-_LISTS:-1]]
+    limits = msgspec.json.decode(row[-1], type=windows)
+    return StoredKey(*row[:4], QoS(row[4]), *row[5:-_LISTS], *lists, limits)  # type: ignore[call-arg]

@@ -12,11 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from atp_engine.core.errors import InvalidKey, InvalidRequest, RateLimited, StorageError
+from atp_engine.core.key_views import KeyWindow, KeyWish, TokenWish
 from atp_engine.core.types import QoS
-from atp_engine.services.keys import AdminAuth, Keys
+from atp_engine.services.keys import Keys
+from atp_engine.services.keys_admin import AdminAuth, AdminTokens
+from atp_engine.services.keys_secrets import Hasher
 from atp_engine.storage.audit import AuditLog
 from atp_engine.storage.database import Database
 from atp_engine.storage.keys import KeyRepository
+from atp_engine.storage.keys_admin import TokenRepository
 from atp_engine.system import SystemClock
 from tests.support.manual_clock import ManualClock
 from tests.support.until import until
@@ -179,28 +183,28 @@ async def test_wrong_keys_are_audited_at_a_bounded_rate_with_a_count_of_the_rest
 async def test_a_created_key_works_at_once_and_after_a_restart(
     keys: Keys, database: Database, clock: ManualClock
 ) -> None:
-    caller, secret = await keys.create(
-        "ci [bold]runner\x1b[0m", project="web", qos=QoS.GOLD, requests_per_minute=60, actor="admin token"
-    )
-    assert keys.identify(api_key(secret)) == caller
+    wish = KeyWish("ci [bold]runner\x1b[0m", project="web", qos=QoS.GOLD, requests_per_minute=60, routes=("auto",))
+    secret = (await keys.create(wish, actor="admin token")).secret
+    caller = keys.identify(api_key(secret))
     again = Keys(KeyRepository(database), clock)
     await again.load()
     assert again.identify(bearer(secret)) == caller
-    assert (caller.key_name, caller.project, caller.qos, caller.requests_per_minute) == (
+    assert (caller.key_name, caller.project, caller.qos, caller.requests_per_minute, caller.routes) == (
         "ci [bold]runner",
         "web",
         QoS.GOLD,
         60,
+        ("auto",),
     )
 
 
 async def test_a_key_needs_a_name(keys: Keys) -> None:
     with pytest.raises(InvalidRequest):
-        await keys.create(" \x1b[31m ", actor="admin token")
+        await keys.create(KeyWish(" \x1b[31m "), actor="admin token")
 
 
 async def test_a_key_ends_when_it_expires(keys: Keys, clock: ManualClock) -> None:
-    _, secret = await keys.create("short", expires_at=clock.now() + 10, actor="admin token")
+    secret = (await keys.create(KeyWish("short", expires_in_s=10), actor="admin token")).secret
     clock.advance(9)
     keys.identify(bearer(secret))
     clock.advance(1)
@@ -211,7 +215,9 @@ async def test_a_key_ends_when_it_expires(keys: Keys, clock: ManualClock) -> Non
 async def test_a_revoked_key_is_refused_at_once_and_for_good(
     keys: Keys, database: Database, clock: ManualClock
 ) -> None:
-    caller, secret = await keys.create("gone", actor="admin token")
+    made = await keys.create(KeyWish("gone"), actor="admin token")
+    caller, secret = keys.identify(bearer(made.secret)), made.secret
+    assert keys.is_current(caller)
     assert await keys.revoke(caller.key_id, actor="admin token")
     assert not await keys.revoke(caller.key_id, actor="admin token")
     assert not await keys.revoke("key_unknown", actor="admin token")
@@ -238,7 +244,7 @@ async def test_the_first_key_is_registered_once_and_stays_revoked(database: Data
 
 
 async def test_keys_are_listed_without_their_secrets(keys: Keys) -> None:
-    _, secret = await keys.create("second", actor="admin token")
+    secret = (await keys.create(KeyWish("second"), actor="admin token")).secret
     listed = keys.list()
     assert [key.name for key in listed] == ["default", "second"]
     assert listed[1].shown_as == f"{secret[:12]}…{secret[-4:]}"
@@ -246,7 +252,7 @@ async def test_keys_are_listed_without_their_secrets(keys: Keys) -> None:
 
 
 async def test_no_secret_is_in_the_file(keys: Keys, database: Database) -> None:
-    _, secret = await keys.create("second", actor="admin token")
+    secret = (await keys.create(KeyWish("second"), actor="admin token")).secret
     files = [database.path, database.path.with_name(database.path.name + "-wal")]
     content = b"".join([file.read_bytes() for file in files])
     for known in (SECRET, secret):
@@ -258,7 +264,7 @@ async def test_a_key_that_cannot_be_stored_is_neither_told_nor_accepted(keys: Ke
     lock = sqlite3.connect(database.path, isolation_level=None)
     lock.execute("BEGIN IMMEDIATE")
     with pytest.raises(StorageError):
-        await keys.create("unlucky", actor="admin token")
+        await keys.create(KeyWish("unlucky"), actor="admin token")
     assert [key.name for key in keys.list()] == ["default"]
     lock.execute("ROLLBACK")
     lock.close()
@@ -283,8 +289,8 @@ async def test_a_revocation_that_cannot_be_stored_counts_already_and_is_stored_l
 
 
 async def test_keys_made_at_once_are_all_kept(keys: Keys, database: Database) -> None:
-    made = await asyncio.gather(*(keys.create(f"key {number}", actor="admin token") for number in range(20)))
-    assert len({secret for _, secret in made}) == 20
+    made = await asyncio.gather(*(keys.create(KeyWish(f"key {number}"), actor="admin token") for number in range(20)))
+    assert len({one.secret for one in made}) == 20
     assert len(await KeyRepository(database).all()) == 21
 
 
@@ -298,6 +304,93 @@ async def test_an_admin_token_tells_its_role_and_others_are_audited(database: Da
         assert admin.verify(wrong) is None
     await until(lambda: database.queue_depth == 0)
     assert len(await AuditLog(database).recent(100)) == 5
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        KeyWish("k", requests_per_minute=-1),
+        KeyWish("k", expires_in_s=0),
+        KeyWish("k", expires_in_s=float("nan")),
+        KeyWish("k", expires_in_s=1e12),
+        KeyWish("k", routes=("",)),
+        KeyWish("k", tags=("t",) * 65),
+        KeyWish("k", windows=(KeyWindow(),)),
+        KeyWish("k", windows=(KeyWindow(max_usd=-1.0),)),
+        KeyWish("k", windows=(KeyWindow(max_usd=float("nan")),)),
+        KeyWish("k", windows=(KeyWindow(max_tokens=10**30),)),
+        KeyWish("k", windows=(KeyWindow(max_usd=1.0, period="fortnight"),)),
+        KeyWish("k", windows=(KeyWindow(max_usd=1.0),) * 9),
+    ],
+)
+async def test_a_wish_for_what_cannot_be_is_refused_and_nothing_is_kept(keys: Keys, wish: KeyWish) -> None:
+    with pytest.raises(InvalidRequest):
+        await keys.create(wish, actor="admin token")
+    assert [key.name for key in keys.list()] == ["default"]
+
+
+async def test_a_rotated_key_keeps_its_id_and_limits_and_its_old_secret_ends_at_once(
+    database: Database, clock: ManualClock
+) -> None:
+    keys = Keys(KeyRepository(database), clock, Hasher(b"pepper"))
+    await keys.load()
+    changes: list[int] = []
+    keys.on_change = lambda: changes.append(len(keys.limits()))
+    window = KeyWindow(max_usd=5.0, period="month")
+    made = await keys.create(KeyWish("ci", models=("gpt-*",), windows=(window,)), actor="admin token")
+    before = keys.identify(bearer(made.secret))
+    rotated = await keys.rotate(made.key.id, actor="admin token")
+    assert rotated is not None
+    assert not keys.is_current(before)  # a connection that was opened with the old secret
+    again = Keys(KeyRepository(database), clock, Hasher(b"pepper"))
+    await again.load()
+    for book in (keys, again):
+        with pytest.raises(InvalidKey):
+            book.identify(bearer(made.secret))
+        assert book.identify(bearer(rotated.secret)) == before
+        assert book.limits()[0][0] == f"key:{made.key.id}"
+        assert book.find(made.key.id) == rotated.key
+    await keys.revoke(made.key.id, actor="admin token")
+    assert changes == [1, 0]
+    assert await keys.rotate(made.key.id, actor="admin token") is None
+    actions = [entry.action for entry in await AuditLog(database).recent(9) if entry.action.startswith("key.")]
+    assert actions == ["key.revoked", "key.rotated", "key.created"]
+    other = Keys(KeyRepository(database), clock, Hasher(b"another data directory"))
+    await other.load()
+    with pytest.raises(InvalidKey):
+        other.identify(bearer(rotated.secret))
+
+
+async def test_keys_from_before_the_pepper_go_on_counting(keys: Keys, database: Database, clock: ManualClock) -> None:
+    peppered = Keys(KeyRepository(database), clock, Hasher(b"pepper"))
+    await peppered.load()
+    await peppered.ensure_first_key(SECRET)
+    assert len(peppered.list()) == 1
+    assert peppered.identify(bearer(SECRET)).key_name == "default"
+
+
+async def test_admin_tokens_have_roles_end_and_outlive_a_restart(database: Database, clock: ManualClock) -> None:
+    def tokens() -> tuple[AdminAuth, AdminTokens]:
+        hasher = Hasher(b"pepper")
+        auth = AdminAuth(clock, None, hasher)
+        return auth, AdminTokens(auth, TokenRepository(database), clock, hasher)
+
+    auth, book = tokens()
+    looker = await book.create(TokenWish("wall screen"), actor="admin")
+    actor = await book.create(TokenWish("on call", "operator", expires_in_s=60), actor="admin")
+    for wish in (TokenWish(" "), TokenWish("x", "root"), TokenWish("x", expires_in_s=-1)):
+        with pytest.raises(InvalidRequest):
+            await book.create(wish, actor="admin")
+    again, other = tokens()
+    await other.load()
+    assert [token.role for token in other.list()] == ["viewer", "operator"]
+    for one in (auth, again):
+        assert (one.verify(looker.secret), one.verify(actor.secret)) == ("viewer", "operator")
+    assert await other.revoke(looker.token.id, actor="admin")
+    assert not await other.revoke(looker.token.id, actor="admin")
+    clock.advance(60)
+    assert (again.verify(looker.secret), again.verify(actor.secret)) == (None, None)
+    assert looker.secret not in repr(other.list())
 
 
 class Unused(KeyRepository):
