@@ -318,6 +318,11 @@ def m0010_config_versions(database: Database) -> None:
     )
 
 
+def m0011_queue_wait(database: Database) -> None:
+    """How long a request waited in queues; null when it did not."""
+    database.execute("ALTER TABLE requests ADD COLUMN queue_wait_ms REAL")
+
+
 _STEPS = (
     m0001_requests,
     m0002_summaries,
@@ -328,4 +333,5 @@ _STEPS = (
     m0007_prompt_estimates,
     m0008_feedback,
     m0010_config_versions,
+    m0011_queue_wait,
 )

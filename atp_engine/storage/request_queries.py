@@ -52,7 +52,7 @@ _VIEW_COLUMNS = """
     requests.id, started_at, state, session_id, client, key_name, dialect, is_stream, asked, route, served, model,
     provider, tries, http_status, error_code, error_message, ttft_ms, duration_ms, tokens_per_s, prompt_tokens,
     cache_read_tokens, output_tokens, reasoning_tokens, is_usage_estimated, cost_nusd, price_state, finish_reason,
-    has_body
+    has_body, queue_wait_ms
 """
 _REST_COLUMNS = "number, key_id, config_version, decision_id, dropped_fields, position, prompt_estimate"
 _FROM = "FROM requests JOIN kinds ON kinds.id = requests.kind"
@@ -188,6 +188,7 @@ def _view(row: tuple[Any, ...]) -> RequestView:
         price_state=PriceState(row[26]),
         finish_reason=row[27],
         has_body=bool(row[28]),
+        queue_wait_ms=row[29] or 0.0,
     )
 
 

@@ -145,6 +145,7 @@ class RequestRepository:
             _json(record.dropped_fields) if record.dropped_fields else NULL,
             record.position,
             record.prompt_estimate,
+            view.queue_wait_ms or NULL,
         )
         line = number * ATTEMPTS_PER_REQUEST
         lines = [(ATTEMPTS, _attempt_row(line, attempt)) for attempt in record.attempts]

@@ -55,6 +55,7 @@ REQUESTS = Table(
         "dropped_fields",
         "position",
         "prompt_estimate",
+        "queue_wait_ms",
     ),
 )
 KINDS = Table(
