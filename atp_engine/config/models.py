@@ -214,6 +214,9 @@ class RouteConfig(Section):
     """ordered tries from the top; weighted draws the first by weight, the rest follow by weight."""
     description: str = Field(default="", max_length=200)
     """For people."""
+    params: Literal["adapt", "strict", "pass"] = "adapt"
+    """Fields that a deployment's dialect does not have: leave them out and say so (adapt), refuse the request
+    (strict), or hand those at the top of the body up as they are (pass)."""
     when_full: Literal["wait", "next"] = "wait"
     """A deployment without a free slot: wait for one, or go to the next that has one."""
     midstream: Literal["end", "offer", "restart"] = "end"

@@ -71,6 +71,8 @@ class Route(msgspec.Struct, frozen=True):
     """Sorted prompt sizes at which what fits may change; up to the first one everything fits."""
     goes_on_when_full: bool = False
     """A deployment without a free slot is passed over for the next that has one."""
+    params: str = "adapt"
+    """What becomes of fields that a deployment's dialect does not have: adapt, strict or pass."""
     midstream: str = "end"
     """What follows a stream that breaks after its first content: end, offer or restart."""
 
@@ -263,6 +265,7 @@ class RoutingTable:
             is_alias=True,
             size_steps=_size_steps(specs),
             goes_on_when_full=config.when_full == "next",
+            params=config.params,
             midstream=config.midstream,
         )
 

@@ -30,6 +30,7 @@ from atp_engine.dialects.bridge import StreamTap
 from atp_engine.dialects.bridges import bridge
 from atp_engine.dialects.clients import read_client
 from atp_engine.dialects.estimate import tokens_of_chars
+from atp_engine.dialects.params import settle
 from atp_engine.dialects.retold import Retold, can_retell, retold
 from atp_engine.providers.http import forwardable
 from atp_engine.providers.provider import Provider, ProviderCall
@@ -182,6 +183,8 @@ class Attempt:
         is_same = call.dialect is spec.dialect
         pair = bridge(call.dialect, spec.dialect)
         upstream = pair.request(call.body, facts, spec.model)
+        if upstream.dropped_fields and job.route.params != "adapt":
+            upstream = settle(job.route.params, upstream, call.body, spec.key)
         live.dropped_fields = upstream.dropped_fields
         first_at = self._first_at
         self.was_sent = True
