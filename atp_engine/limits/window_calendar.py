@@ -59,10 +59,10 @@ class BelievedTime:
     as after a sleep of the machine or a correction by an operator.
     """
 
-    __slots__ = ("_doubted_s", "_mono", "_since", "_wall")
+    __slots__ = ("_doubted_s", "_last", "_mono", "_since", "_wall")
 
     def __init__(self, wall: float, mono: float) -> None:
-        self._wall = wall
+        self._wall = self._last = wall
         self._mono = mono
         self._doubted_s = 0.0
         self._since = inf
@@ -73,15 +73,14 @@ class BelievedTime:
         off_s = wall - expected
         if -SLEW_S <= off_s <= SLEW_S:
             self._since = inf
-            if off_s >= 0.0:
-                self._wall, self._mono = wall, mono
-                return wall
-            self._mono = mono  # stand still until the wall clock has caught up
+            self._wall = self._last = max(wall, self._last)  # behind: stand still until it has caught up
+            self._mono = mono
             return self._wall
         if self._since == inf or abs(off_s - self._doubted_s) > SLEW_S:
             self._doubted_s, self._since = off_s, mono
         elif mono - self._since >= SETTLE_S:
             self._since = inf
-            self._wall, self._mono = wall, mono
+            self._wall, self._mono, self._last = wall, mono, wall
             return wall
+        self._last = expected
         return expected
