@@ -31,8 +31,9 @@ from atp_engine.faces import build_front
 from atp_engine.parts import VERSION, Parts
 from atp_engine.providers.registry import kinds
 from atp_engine.services.assembly import ProxiedTransport
+from atp_engine.services.live import STOPPING
 from atp_engine.storage.database import Database
-from atp_engine.system import SystemClock
+from atp_engine.system import SystemClock, raise_open_files
 
 _TICK_S = 0.25
 _log = logging.getLogger("atp_engine")
@@ -99,6 +100,7 @@ class Engine:
     async def run(self, on_ready: Callable[[], None] = lambda: None) -> None:
         """Serves until `request_stop`, then drains and closes everything; calls `on_ready` when it answers."""
         logging.getLogger().addHandler(self._parts.log_ring)
+        self._parts.playground.spawn = self._spawn
         try:
             await self._open()
             await self._serve(on_ready)
@@ -225,7 +227,7 @@ class Engine:
         while len(self._parts.live) and self._clock.monotonic() < deadline and not self._is_forced:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
         for live in self._parts.live.open_requests():
-            self.observatory.cancel(live.id, "the engine, which is stopping")
+            self.observatory.cancel(live.id, STOPPING)
         for _ in range(50):
             if not len(self._parts.live):
                 break
@@ -259,4 +261,5 @@ def run(engine: Engine, signals: tuple[signal.Signals, ...], on_ready: Callable[
             loop.add_signal_handler(number, engine.request_stop)
         await engine.run(on_ready)
 
+    raise_open_files()
     uvloop.run(serve())

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 
+from atp_engine.api.admin_config import AdminConfig
 from atp_engine.api.admin_deployments import AdminDeployments
 from atp_engine.api.admin_keys import AdminKeys
 from atp_engine.api.admin_metrics import AdminMetrics
+from atp_engine.api.admin_play import AdminPlay
 from atp_engine.api.admin_trail import AdminTrail
 from atp_engine.api.admin_windows import AdminWindows
 from atp_engine.api.app import ClientRoutes, Front, Row, build_app
@@ -123,7 +125,11 @@ def _client_routes(parts: Parts) -> ClientRoutes:
 def _admin_routes(parts: Parts) -> list[Row]:
     """The admin API's modules beside the observatory's."""
     keys = AdminKeys(parts.keys, parts.tokens)
+    play = AdminPlay(parts.playground, parts.trail.note)
     return [
+        ("POST", "/admin/plays", Policy.ACT, play.play),
+        ("POST", "/admin/requests/{id}/replay", Policy.ACT, play.replay),
+        ("GET", "/admin/requests/{id}/decision", Policy.VIEW, play.decide),
         ("GET", "/admin/logs", Policy.VIEW, AdminTrail(parts.trail).logs),
         ("POST", "/admin/deployments/{key:path}/{act}", Policy.ACT, AdminDeployments(parts.switches).act),
         ("GET", "/admin/audit", Policy.VIEW, AdminTrail(parts.trail).audit),

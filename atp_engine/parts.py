@@ -39,13 +39,14 @@ from atp_engine.services.live import LiveRequests
 from atp_engine.services.meters import Meters
 from atp_engine.services.notices import Notices
 from atp_engine.services.observatory import Observatory
+from atp_engine.services.playground import Playground
 from atp_engine.services.recorder import Recorder
 from atp_engine.services.runtime import Runtime
 from atp_engine.services.sessions import Sessions
 from atp_engine.services.slots import Slots
 from atp_engine.services.statistics import Statistics
-from atp_engine.services.trail import Trail
 from atp_engine.services.switches import Switches
+from atp_engine.services.trail import Trail
 from atp_engine.services.trial import Trial
 from atp_engine.services.vitals import Identity, Vitals
 from atp_engine.services.window_leases import Leases
@@ -147,9 +148,13 @@ class Parts:
         attempts = Attempts(clock, self._rng, Router(), self.health, self.live, asyncio.sleep, self.slots)
         self.completions = Completions(self.runtime, self.sessions, self.door, attempts, self.recorder, self.windows)
         self.asking = Asking(self.runtime, attempts, self.health, self.estimates, clock)
+        history = History(clock, self.live, self.repository, self.bodies, self.feedback)
+        self.playground = Playground(self.completions, attempts, self.runtime, history, self.new_id)
         self.trial = Trial(self.completions, self.runtime, self.new_id)
         self.statistics = Statistics(self.database, clock)
-        self.deployments = Deployments(self.runtime, self.health, self.slots, clock, self.bus)
+        self.deployments = Deployments(
+            self.runtime, self.health, self.slots, self.estimates, clock, self.bus
+        )
         self.switches = Switches(self.runtime, self.health, self.slots, self.deployments, self.trail.note, clock)
         identity = Identity(VERSION, self.url, str(loaded.path), clock.now(), clock.monotonic())
         self.vitals = Vitals(identity, clock, self.runtime, self.door, self.meters, self.database, self.repository)
@@ -164,7 +169,7 @@ class Parts:
         self.observatory = Observatory(
             self.bus,
             self.live,
-            History(clock, self.live, self.repository, self.bodies, self.feedback),
+            history,
             self.sessions,
             self.deployments,
             self.vitals,

@@ -21,6 +21,8 @@ from atp_engine.core.errors import StreamBroken, UpstreamError, UpstreamTimeout,
 from atp_engine.core.events import AnyEvent
 from atp_engine.core.log_views import AuditPage, LogPage
 from atp_engine.core.metrics_views import MetricsView
+from atp_engine.core.play_views import PlayAsk, PlayStarted, ReplayAsk
+from atp_engine.core.types import RouteDecision
 from atp_engine.core.views import (
     CancelReply,
     ConfigView,
@@ -134,6 +136,20 @@ class EngineClient:
         """Asks the free model list of a deployment's vendor."""
         target = f"/admin/deployments/{quote(key, safe='/')}/probe"
         return await self._call("POST", target, ProbeReply, answer_s=TRIAL_S)
+
+    async def play(self, ask: PlayAsk) -> PlayStarted:
+        """Sends a prompt to a route or model; follow it by its id."""
+        return await self._call("POST", "/admin/plays", PlayStarted, body=msgspec.json.encode(ask))
+
+    async def replay(self, id: str, model: str = "") -> PlayStarted:
+        """Sends a recorded request again; EngineRefused(409) when its body was not kept whole."""
+        body = msgspec.json.encode(ReplayAsk(model))
+        return await self._call("POST", f"/admin/requests/{quote(id, safe='')}/replay", PlayStarted, body=body)
+
+    async def decide(self, id: str, model: str = "") -> RouteDecision:
+        """How a recorded request would be routed now; calls nothing."""
+        asked = "?" + urlencode({"model": model}) if model else ""
+        return await self._get(f"/admin/requests/{quote(id, safe='')}/decision{asked}", RouteDecision)
 
     async def connections(self) -> FirstRun:
         """How clients are pointed at the engine."""

@@ -19,7 +19,7 @@ _PROMPT = "Say hello and tell in one sentence what a router for language models 
 _CALLER = Caller(key_id="atp-console", key_name="console")
 
 
-class _Collected:
+class Collected:
     """A sink that keeps the answer's text instead of sending it."""
 
     def __init__(self) -> None:
@@ -60,7 +60,7 @@ class Trial:
             {"model": model or self._simulated(), "stream": True, "messages": [{"role": "user", "content": _PROMPT}]}
         )
         head = Head([(b"user-agent", b"atp-console")])
-        sink = _Collected()
+        sink = Collected()
         try:
             await self._completions.run(RawCall(request_id, Dialect.OPENAI_CHAT, head, b"", body), _CALLER, sink)
         except ATPError as error:
