@@ -32,6 +32,8 @@ class Place:
     config_file: Path
     endpoint: Callable[[], Endpoint]
     """The running engine; raises Refused when none answers."""
+    editor: str = ""
+    """What the person edits text with, empty when the environment does not say."""
 
 
 class Command(Protocol):

@@ -13,18 +13,21 @@ from pathlib import Path
 
 import msgspec
 
-from atp_engine.config.files import ConfigFiles
+from atp_engine.config.files import ConfigFiles, digest
 from atp_engine.config.keypath import keypath
 from atp_engine.config.sources import SourceFile
 from atp_engine.core.config_views import (
     ConfigApplied,
+    ConfigChange,
     ConfigComplaint,
     ConfigFile,
+    ConfigHistory,
     ConfigReport,
     Replay,
 )
 from atp_engine.core.errors import ATPError, ConfigConflict, ConfigError, ConfigProblem, ConfigRefused, StorageError
 from atp_engine.services.configuration_books import LIVE, PREPARED, REFUSED, VOID, Books, unified
+from atp_engine.services.configuration_diff import changes
 from atp_engine.services.configuration_guard import Guard, what_is_worse
 from atp_engine.services.configuration_replay import REQUESTS, replay
 from atp_engine.services.configuration_stage import Draft, Stage
@@ -102,6 +105,40 @@ class Configuration:
         """Reads the files again and applies them; bad ones change nothing and are told where people look."""
         async with self._lock:
             await self._reload()
+
+    async def history(self, limit: int) -> ConfigHistory:
+        """The newest versions. Raises StorageError."""
+        versions = await self.books.versions(limit)
+        marked = [msgspec.structs.replace(one, is_current=one.number == self.version) for one in versions]
+        return ConfigHistory(self.version, tuple(marked))
+
+    async def texts(self, number: int) -> tuple[ConfigFile, ...]:
+        """The files of a version; 0 is what stands on the disk now. Raises InvalidRequest, ConfigRefused."""
+        if number == self.version:
+            return self.live_files
+        if number:
+            return await self.books.texts(number)
+        return self.files.named(await asyncio.to_thread(self._present))
+
+    async def compare(
+        self, before: tuple[ConfigFile, ...], after: tuple[ConfigFile, ...]
+    ) -> tuple[str, tuple[ConfigChange, ...]]:
+        """A unified diff, and what it means where both sides are valid."""
+        return await asyncio.to_thread(self._compared, before, after)
+
+    def digest_of(self, files: Sequence[ConfigFile]) -> str:
+        """What `base` of a change refers to."""
+        return digest(files)
+
+    def _compared(
+        self, before: tuple[ConfigFile, ...], after: tuple[ConfigFile, ...]
+    ) -> tuple[str, tuple[ConfigChange, ...]]:
+        text = unified(before, after, ("before", "after"))
+        try:
+            old, new = (self.files.parse(self.files.placed(side)).config for side in (before, after))
+        except ConfigError:
+            return text, ()
+        return text, changes(old, new)
 
     async def check(self, text: str) -> ConfigReport:
         """What a text would do in the main file's place; nothing changes."""
@@ -217,16 +254,16 @@ class Configuration:
         report = await self._report(draft)
         number, fallback = draft.runtime.version, self.version
         guard = await self._guard_of(draft, wish, fallback)
-        changes = tuple(str(change) for change in draft.changes)
+        told = tuple(str(change) for change in draft.changes)
         named = self.files.named(draft.loaded.files)
         self.on_step("drafted")
         if file is None:
-            await self._add_or_tell(number, named, wish, changes)
+            await self._add_or_tell(number, named, wish, told)
         else:
             replacement = await asyncio.to_thread(self.files.prepare, file, expected)
             self.on_step("written beside")
             try:
-                await self.books.add(number, named, wish.author, wish.reason, changes, PREPARED)
+                await self.books.add(number, named, wish.author, wish.reason, told, PREPARED)
             except StorageError:
                 replacement.discard()
                 raise
@@ -244,15 +281,13 @@ class Configuration:
         if file is not None:
             await self._settle_or_tell(number, wish)
         self.on_step("settled")
-        self._tell("info", "config_applied", f"config version {number} is live, by {wish.author}{_listed(changes)}")
+        self._tell("info", "config_applied", f"config version {number} is live, by {wish.author}{_listed(told)}")
         return ConfigApplied(number, report, wish.guard_s if guard is not None else 0.0)
 
-    async def _add_or_tell(
-        self, number: int, named: tuple[ConfigFile, ...], wish: Wish, changes: tuple[str, ...]
-    ) -> None:
+    async def _add_or_tell(self, number: int, named: tuple[ConfigFile, ...], wish: Wish, told: tuple[str, ...]) -> None:
         """The file on the disk is the truth already: a history that cannot be written does not stop it."""
         try:
-            await self.books.add(number, named, wish.author, wish.reason, changes, LIVE)
+            await self.books.add(number, named, wish.author, wish.reason, told, LIVE)
         except StorageError as error:
             self._tell("error", "config_history", f"version {number} is not in the history: {error.public_message}")
 
