@@ -46,7 +46,14 @@ _OPENAI_TYPES = {
     429: "rate_limit_error",
 }
 _OPENAI_CODES = {"authentication_failed": "invalid_api_key", "rate_limited": "rate_limit_exceeded"}
-_OPENAI_FAMILY = frozenset({Dialect.OPENAI_CHAT, Dialect.OPENAI_RESPONSES})
+_OPENAI_FAMILY = frozenset(
+    {
+        Dialect.OPENAI_CHAT,
+        Dialect.OPENAI_RESPONSES,
+        Dialect.OPENAI_COMPLETIONS,
+        Dialect.OPENAI_EMBEDDINGS,
+    }
+)
 _LAST_NUMBER = 2**31 - 1
 """The sequence number of an error that ends a stream: after any other, as nobody counts them all."""
 _ANTHROPIC_TYPES = {

@@ -176,6 +176,8 @@ class DeploymentConfig(Section):
     """Can call tools."""
     has_images: bool = True
     """Can read images."""
+    task: Literal["chat", "embeddings"] | None = None
+    """What it gives; told from the model's name when missing (`...embed...` gives embeddings)."""
     price: PriceConfig | None = None
     """Overrides the bundled price."""
     is_enabled: bool = True
@@ -303,6 +305,10 @@ class StorageConfig(Section):
     """Most bodies stored a second; above it they are skipped and counted, traffic is not slowed."""
     commit: Literal["before_reply", "batched"] = "before_reply"
     """before_reply: the ledger line is committed before the answer's last byte; batched: within 50 ms."""
+    response_ttl_h: float = Field(default=720.0, gt=0, le=87_600, allow_inf_nan=False)
+    """Hours that an answer of `/v1/responses` can be asked for and built upon by its id."""
+    max_responses_bytes: int = Field(default=268_435_456, ge=1_048_576)
+    """Most bytes of such answers with their questions; the oldest go first."""
 
 
 class SessionsConfig(Section):

@@ -20,6 +20,8 @@ class Dialect(StrEnum):
     OPENAI_CHAT = "openai_chat"
     ANTHROPIC = "anthropic"
     OPENAI_RESPONSES = "openai_responses"
+    OPENAI_COMPLETIONS = "openai_completions"
+    OPENAI_EMBEDDINGS = "openai_embeddings"
     GEMINI = "gemini"
     OLLAMA = "ollama"
 
@@ -115,6 +117,8 @@ class RequestFacts(msgspec.Struct, frozen=True):
     """The history holds thinking that this dialect's vendor has not sealed, from another vendor's answers."""
     echo: dict[str, msgspec.Raw] | None = None
     """Fields of the body that answers of this dialect repeat; such answers get an id of ours."""
+    is_embedding: bool = False
+    """Vectors are wanted, not an answer in words."""
 
 
 class ClientHint(msgspec.Struct, frozen=True):
@@ -158,6 +162,14 @@ class DeploymentSpec(msgspec.Struct, frozen=True):
     max_parallel: int
     """0 means no limit."""
     is_enabled: bool = True
+    also: tuple[Dialect, ...] = ()
+    """Further dialects that its vendor speaks at paths of their own."""
+    is_embedding: bool = False
+    """Gives vectors and nothing else."""
+
+    def wire(self, client: Dialect) -> Dialect:
+        """The dialect to call it in for a client of another one: the client's own where the vendor has it."""
+        return client if client in self.also else self.dialect
 
 
 class CandidateVerdict(msgspec.Struct, frozen=True):

@@ -6,9 +6,17 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from atp_engine.core.types import Dialect
-from atp_engine.dialects import anthropic_tap, gemini_tap, ollama_tap, openai_chat_tap, openai_responses_tap
+from atp_engine.dialects import (
+    anthropic_tap,
+    gemini_tap,
+    ollama_tap,
+    openai_chat_tap,
+    openai_completions_tap,
+    openai_embeddings,
+    openai_responses_tap,
+)
 from atp_engine.dialects.bridge import Bridge
-from atp_engine.dialects.codecs import codec
+from atp_engine.dialects.codecs import CHAT_DIALECTS, client_codec, codec
 from atp_engine.dialects.framing import NDJSON, SSE
 from atp_engine.dialects.passthrough import Passthrough, Wire
 from atp_engine.dialects.translate import Translation
@@ -18,23 +26,28 @@ _WIRES: Mapping[Dialect, Wire] = MappingProxyType(
         Dialect.OPENAI_CHAT: openai_chat_tap,
         Dialect.ANTHROPIC: anthropic_tap,
         Dialect.OPENAI_RESPONSES: openai_responses_tap,
+        Dialect.OPENAI_COMPLETIONS: openai_completions_tap,
+        Dialect.OPENAI_EMBEDDINGS: openai_embeddings,
         Dialect.GEMINI: gemini_tap,
         Dialect.OLLAMA: ollama_tap,
     }
 )
 
 
-def _join(client: Dialect, upstream: Dialect) -> Bridge:
-    if client is upstream:
-        return Passthrough(_WIRES[client])
-    return Translation(codec(client), codec(upstream), NDJSON if upstream is Dialect.OLLAMA else SSE)
+def _joined() -> dict[tuple[Dialect, Dialect], Bridge]:
+    pairs: dict[tuple[Dialect, Dialect], Bridge] = {(one, one): Passthrough(wire) for one, wire in _WIRES.items()}
+    for client in Dialect:
+        spoken = client_codec(client)
+        for upstream in CHAT_DIALECTS:
+            if spoken is not None and client is not upstream:
+                framing = NDJSON if upstream is Dialect.OLLAMA else SSE
+                pairs[client, upstream] = Translation(spoken, codec(upstream), framing)
+    return pairs
 
 
-_BRIDGES: Mapping[tuple[Dialect, Dialect], Bridge] = MappingProxyType(
-    {(client, upstream): _join(client, upstream) for client in Dialect for upstream in Dialect}
-)
+_BRIDGES: Mapping[tuple[Dialect, Dialect], Bridge] = MappingProxyType(_joined())
 
 
 def bridge(client: Dialect, upstream: Dialect) -> Bridge:
-    """The shared, stateless bridge of a pair."""
+    """The shared, stateless bridge of a pair; the router sees to it that there is one."""
     return _BRIDGES[client, upstream]

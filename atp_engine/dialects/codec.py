@@ -41,8 +41,8 @@ class StreamDecoder(Protocol):
         ...
 
 
-class Codec(Protocol):
-    """A dialect to and from `ir`. All functions are pure."""
+class ClientCodec(Protocol):
+    """A client's half of a dialect: its requests into `ir`, its answers from `ir`. All functions are pure."""
 
     FINISH: Mapping[ir.FinishReason, str]
     """The dialect's words for why an answer ended."""
@@ -53,6 +53,18 @@ class Codec(Protocol):
         """Raises InvalidRequest naming the field, UnsupportedFeature for content `ir` cannot hold."""
         ...
 
+    def encode_reply(self, result: ir.ChatResult) -> bytes:
+        """The answer's JSON."""
+        ...
+
+    def stream_encoder(self, *, wants_usage: bool) -> StreamEncoder:
+        """A fresh writer; `wants_usage` asks for the usage chunk where it is optional."""
+        ...
+
+
+class Codec(ClientCodec, Protocol):
+    """A dialect to and from `ir`, of clients and of upstreams."""
+
     def encode_request(self, request: ir.ChatRequest) -> UpstreamBody:
         """The body for `request.model`, naming the fields of `ir` that it drops; raises
         UnsupportedFeature, or InvalidRequest when nothing is left to say."""
@@ -62,14 +74,6 @@ class Codec(Protocol):
         """Raises BadUpstreamReply when it is not an answer of this dialect."""
         ...
 
-    def encode_reply(self, result: ir.ChatResult) -> bytes:
-        """The answer's JSON."""
-        ...
-
     def stream_decoder(self, request_id: str) -> StreamDecoder:
         """A fresh reader; `request_id` seeds ids that the upstream leaves out."""
-        ...
-
-    def stream_encoder(self, *, wants_usage: bool) -> StreamEncoder:
-        """A fresh writer; `wants_usage` asks for the usage chunk where it is optional."""
         ...

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from atp_engine.core.types import Dialect
-from atp_engine.dialects import anthropic, gemini, ir, ollama, openai_chat, openai_responses
-from atp_engine.dialects.codec import Codec, StreamEncoder
+from atp_engine.dialects import anthropic, gemini, ir, ollama, openai_chat, openai_completions, openai_responses
+from atp_engine.dialects.codec import ClientCodec, Codec, StreamEncoder
 
 _CODECS: Mapping[Dialect, Codec] = MappingProxyType(
     {
@@ -18,6 +18,16 @@ _CODECS: Mapping[Dialect, Codec] = MappingProxyType(
         Dialect.OLLAMA: ollama,
     }
 )
+CHAT_DIALECTS = tuple(_CODECS)
+"""Dialects that chats come in and go out by, each with every other."""
+_CLIENT_CODECS: Mapping[Dialect, ClientCodec] = MappingProxyType(
+    {**_CODECS, Dialect.OPENAI_COMPLETIONS: openai_completions}
+)
+
+
+def client_codec(dialect: Dialect) -> ClientCodec | None:
+    """The codec of a client's dialect, None for one that is only passed through."""
+    return _CLIENT_CODECS.get(dialect)
 
 
 def codec(dialect: Dialect) -> Codec:

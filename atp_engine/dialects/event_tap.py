@@ -52,6 +52,8 @@ class EventTap(ABC):
         """See `StreamTap.feed`."""
         if self.error is not None or self.is_complete:
             return b""
+        if data[-2:] == b"\n\n" and self._splitter.is_empty:
+            return self._block(data)
         try:
             block = self._splitter.feed(data)
         except EventTooLarge as error:

@@ -6,7 +6,15 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from atp_engine.core.types import Dialect, RequestFacts
-from atp_engine.dialects import anthropic_facts, gemini_facts, ollama_facts, openai_chat_facts, openai_responses_facts
+from atp_engine.dialects import (
+    anthropic_facts,
+    gemini_facts,
+    ollama_facts,
+    openai_chat_facts,
+    openai_completions_facts,
+    openai_embeddings,
+    openai_responses_facts,
+)
 from atp_engine.dialects.estimate import BYTES_PER_TOKEN
 
 _READERS: Mapping[Dialect, Callable[[bytes, float], RequestFacts]] = MappingProxyType(
@@ -14,6 +22,8 @@ _READERS: Mapping[Dialect, Callable[[bytes, float], RequestFacts]] = MappingProx
         Dialect.OPENAI_CHAT: openai_chat_facts.read_facts,
         Dialect.ANTHROPIC: anthropic_facts.read_facts,
         Dialect.OPENAI_RESPONSES: openai_responses_facts.read_facts,
+        Dialect.OPENAI_COMPLETIONS: openai_completions_facts.read_facts,
+        Dialect.OPENAI_EMBEDDINGS: openai_embeddings.read_facts,
         Dialect.GEMINI: gemini_facts.read_facts,
         Dialect.OLLAMA: ollama_facts.read_facts,
     }

@@ -93,6 +93,8 @@ _CODE_KEYS: Mapping[Dialect, tuple[str, ...]] = MappingProxyType(
         Dialect.OPENAI_CHAT: ("code", "type", "status"),
         Dialect.ANTHROPIC: ("type", "code"),
         Dialect.OPENAI_RESPONSES: ("code", "type", "status"),
+        Dialect.OPENAI_COMPLETIONS: ("code", "type", "status"),
+        Dialect.OPENAI_EMBEDDINGS: ("code", "type", "status"),
         Dialect.GEMINI: ("status",),
         Dialect.OLLAMA: ("code", "type"),
     }

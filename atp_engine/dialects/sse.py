@@ -36,11 +36,13 @@ class SseEvent(msgspec.Struct, frozen=True, gc=False):
 class Splitter:
     """Holds at most one unfinished event; `feed` gives the bytes of all that are whole by now."""
 
-    __slots__ = ("_cap", "_rest")
+    __slots__ = ("_cap", "_rest", "is_empty")
 
     def __init__(self, cap_bytes: int = EVENT_CAP_BYTES) -> None:
         self._rest = bytearray()
         self._cap = cap_bytes
+        self.is_empty = True
+        """Nothing is held: a piece that ends with a blank line is whole events as it is."""
 
     def feed(self, piece: bytes) -> bytes:
         """The whole events so far, untouched and in order; empty while none is. Raises EventTooLarge."""
@@ -51,10 +53,12 @@ class Splitter:
         rest += piece
         end = _last_boundary(rest, searched)
         if end == 0:
+            self.is_empty = False
             self._check()
             return b""
         whole = bytes(memoryview(rest)[:end])
         del rest[:end]
+        self.is_empty = not rest
         self._check()
         return whole
 

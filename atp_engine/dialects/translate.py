@@ -8,7 +8,7 @@ from atp_engine.core.errors import BadUpstreamReply
 from atp_engine.core.types import RequestFacts, TokenUsage
 from atp_engine.dialects import ir
 from atp_engine.dialects.bridge import Reply, StreamTap, UpstreamBody
-from atp_engine.dialects.codec import Codec
+from atp_engine.dialects.codec import ClientCodec, Codec
 from atp_engine.dialects.estimate import tokens_of_chars
 from atp_engine.dialects.event_tap import EventTap
 from atp_engine.dialects.framing import SSE, Framing
@@ -19,7 +19,7 @@ from atp_engine.dialects.text_tail import TAIL_CHARS
 class Translation:
     """A `Bridge` between two dialects."""
 
-    def __init__(self, client: Codec, upstream: Codec, framing: Framing = SSE) -> None:
+    def __init__(self, client: ClientCodec, upstream: Codec, framing: Framing = SSE) -> None:
         """`framing` is that of the upstream's streams."""
         self._client = client
         self._upstream = upstream
@@ -78,7 +78,7 @@ class _Tap(EventTap):
 
     def __init__(
         self,
-        client: Codec,
+        client: ClientCodec,
         upstream: Codec,
         framing: Framing,
         facts: RequestFacts,

@@ -43,9 +43,17 @@ _ALLOWED = {
     Dialect.OPENAI_CHAT: _COMMON | {b"openai-beta"},
     Dialect.ANTHROPIC: _COMMON | {b"anthropic-beta", b"anthropic-version"},
     Dialect.OPENAI_RESPONSES: _COMMON | {b"openai-beta"},
+    Dialect.OPENAI_COMPLETIONS: _COMMON | {b"openai-beta"},
+    Dialect.OPENAI_EMBEDDINGS: _COMMON | {b"openai-beta"},
     Dialect.GEMINI: _COMMON | {b"x-goog-api-client"},
     Dialect.OLLAMA: _COMMON,
 }
+_OTHER_PATHS = {
+    Dialect.OPENAI_RESPONSES: "/responses",
+    Dialect.OPENAI_COMPLETIONS: "/completions",
+    Dialect.OPENAI_EMBEDDINGS: "/embeddings",
+}
+"""Where a vendor that speaks OpenAI's chat dialect speaks the others, if it does."""
 _SDK_PREFIX = b"x-stainless-"
 _SDK_HEADER = re.compile(rb"x-stainless-[a-z0-9-]{1,40}")
 _VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]{0,4096}")
@@ -114,6 +122,8 @@ class HttpProvider:
         self._origin, root = _place(name, row, config)
         is_default_path = self._dialect is row.dialect
         self._target = (root + (row.chat_path if is_default_path else _chat_path(self._dialect))).encode("ascii")
+        openai_root = root.removesuffix(row.openai_root) + row.openai_root
+        self._other_targets = {dialect: (openai_root + _OTHER_PATHS[dialect]).encode("ascii") for dialect in row.also}
         self._is_model_in_path = self._dialect is Dialect.GEMINI
         models_path = row.models_path if is_default_path or not row.openai_root else "/models"
         self._models_target = (root + models_path).encode("ascii") if models_path else b""
@@ -126,7 +136,7 @@ class HttpProvider:
     async def open(self, call: ProviderCall) -> UpstreamResponse:
         """Sends the call; see `Provider.open`. Raises UpstreamAuthFailed when the configured credential
         could not be resolved; errors name provider and deployment."""
-        target = self._target
+        target = self._other_targets.get(call.wire, self._target) if call.wire is not None else self._target
         if self._is_model_in_path:
             target += _method_of(call)
         elif call.query and (beta := _QUERY.search(call.query)):

@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 import msgspec
 
 from atp_engine.core.errors import UpstreamError
-from atp_engine.core.types import DeploymentSpec
+from atp_engine.core.types import DeploymentSpec, Dialect
 from atp_engine.providers.transport import UpstreamResponse
 
 
@@ -27,6 +27,8 @@ class ProviderCall(msgspec.Struct, frozen=True):
     deadline_limit: str
     is_retry: bool = False
     """This deployment failed the same request a moment ago."""
+    wire: Dialect | None = None
+    """One of the vendor's further dialects that the body is in; None is its usual one."""
 
 
 @runtime_checkable

@@ -49,48 +49,64 @@ class Vendor(msgspec.Struct, frozen=True):
     """What follows the base where a vendor of another dialect speaks OpenAI's too (`dialect = "openai_chat"`)."""
     refused_fields: tuple[str, ...] = ()
     """Top-level body fields that the vendor answers with 4xx; they are left out."""
+    also: tuple[Dialect, ...] = ()
+    """Further dialects of OpenAI's that it speaks at `/responses`, `/completions` and `/embeddings`."""
     renamed_fields: tuple[tuple[str, str], ...] = ()
     """Top-level body fields that it knows under another name: (ours, its)."""
 
 
+_STATEFUL = (Dialect.OPENAI_RESPONSES,)
+_VECTORS = (Dialect.OPENAI_EMBEDDINGS,)
+_BOTH = (Dialect.OPENAI_COMPLETIONS, Dialect.OPENAI_EMBEDDINGS)
+_ALL = (*_STATEFUL, *_BOTH)
+
+
 def _local(kind: str, title: str, port: int) -> Vendor:
     """A server on this machine; the port is its own default."""
-    return Vendor(kind, title, f"http://127.0.0.1:{port}/v1", is_local=True)
+    return Vendor(kind, title, f"http://127.0.0.1:{port}/v1", is_local=True, also=_BOTH)
 
 
 _ROWS = (
-    Vendor("openai", "OpenAI", "https://api.openai.com/v1", "OPENAI_API_KEY"),
+    Vendor("openai", "OpenAI", "https://api.openai.com/v1", "OPENAI_API_KEY", also=_ALL),
     Vendor(
         "anthropic", "Anthropic", "https://api.anthropic.com/v1", "ANTHROPIC_API_KEY",
         dialect=Dialect.ANTHROPIC, auth=Auth.X_API_KEY, chat_path="/messages",
     ),
-    Vendor("openrouter", "OpenRouter", "https://openrouter.ai/api/v1", "OPENROUTER_API_KEY"),
+    Vendor("openrouter", "OpenRouter", "https://openrouter.ai/api/v1", "OPENROUTER_API_KEY", also=_ALL),
     Vendor("groq", "Groq", "https://api.groq.com/openai/v1", "GROQ_API_KEY"),
     # Its own SDK knows neither field; the API answers 422 `extra_forbidden`. Streams tell their usage unasked.
     Vendor(
         "mistral", "Mistral", "https://api.mistral.ai/v1", "MISTRAL_API_KEY",
         refused_fields=("stream_options",), renamed_fields=(("max_completion_tokens", "max_tokens"),),
+        also=_VECTORS,
     ),
     Vendor("deepseek", "DeepSeek", "https://api.deepseek.com/v1", "DEEPSEEK_API_KEY"),  # api-docs.deepseek.com
-    Vendor("xai", "xAI", "https://api.x.ai/v1", "XAI_API_KEY"),  # docs.x.ai
-    Vendor("together", "Together", "https://api.together.ai/v1", "TOGETHER_API_KEY"),
-    Vendor("fireworks", "Fireworks", "https://api.fireworks.ai/inference/v1", "FIREWORKS_API_KEY"),  # docs.fireworks.ai
+    Vendor("xai", "xAI", "https://api.x.ai/v1", "XAI_API_KEY", also=_STATEFUL),  # docs.x.ai
+    Vendor("together", "Together", "https://api.together.ai/v1", "TOGETHER_API_KEY", also=_BOTH),
+    Vendor(
+        "fireworks", "Fireworks", "https://api.fireworks.ai/inference/v1", "FIREWORKS_API_KEY", also=_BOTH,
+    ),  # docs.fireworks.ai
     Vendor("cerebras", "Cerebras", "https://api.cerebras.ai/v1", "CEREBRAS_API_KEY"),
     Vendor("sambanova", "SambaNova", "https://api.sambanova.ai/v1", "SAMBANOVA_API_KEY"),
     Vendor("perplexity", "Perplexity", "https://api.perplexity.ai", "PERPLEXITY_API_KEY", models_path="/v1/models"),
-    Vendor("nvidia", "NVIDIA NIM", "https://integrate.api.nvidia.com/v1", "NVIDIA_API_KEY"),  # docs.api.nvidia.com
+    Vendor(
+        "nvidia", "NVIDIA NIM", "https://integrate.api.nvidia.com/v1", "NVIDIA_API_KEY", also=_VECTORS,
+    ),  # docs.api.nvidia.com
     # docs.cohere.com/docs/compatibility-api; the compatibility layer refuses `stream_options`.
     Vendor(
         "cohere", "Cohere", "https://api.cohere.ai/compatibility/v1", "COHERE_API_KEY",
         models_path="", refused_fields=("stream_options",),
+        also=_VECTORS,
     ),
-    Vendor("huggingface", "Hugging Face", "https://router.huggingface.co/v1", "HF_TOKEN"),
+    Vendor("huggingface", "Hugging Face", "https://router.huggingface.co/v1", "HF_TOKEN", also=_VECTORS),
     Vendor("moonshot", "Moonshot (Kimi)", "https://api.moonshot.ai/v1", "MOONSHOT_API_KEY"),  # platform.kimi.ai/docs
-    Vendor("zai", "Z.ai (GLM)", "https://api.z.ai/api/paas/v4", "ZAI_API_KEY", models_path=""),
+    Vendor("zai", "Z.ai (GLM)", "https://api.z.ai/api/paas/v4", "ZAI_API_KEY", models_path="", also=_VECTORS),
     # alibabacloud.com/help/model-studio: the international endpoint
-    Vendor("qwen", "Qwen", "https://dashscope-intl.aliyuncs.com/compatible-mode/v1", "DASHSCOPE_API_KEY"),
+    Vendor(
+        "qwen", "Qwen", "https://dashscope-intl.aliyuncs.com/compatible-mode/v1", "DASHSCOPE_API_KEY", also=_VECTORS,
+    ),
     # learn.microsoft.com: the v1 API, https://RESOURCE.openai.azure.com/openai/v1, takes no api-version
-    Vendor("azure_openai", "Azure OpenAI", "", "AZURE_OPENAI_API_KEY", auth=Auth.API_KEY),
+    Vendor("azure_openai", "Azure OpenAI", "", "AZURE_OPENAI_API_KEY", auth=Auth.API_KEY, also=_ALL),
     # ai.google.dev/api/generate-content; the compatible API: ai.google.dev/gemini-api/docs/openai
     Vendor(
         "gemini", "Gemini", "https://generativelanguage.googleapis.com/v1beta", "GEMINI_API_KEY",
@@ -101,6 +117,7 @@ _ROWS = (
     Vendor(
         "ollama", "Ollama", "http://127.0.0.1:11434", dialect=Dialect.OLLAMA, chat_path="/api/chat",
         models_path="/api/tags", is_local=True, openai_root="/v1",
+        also=_BOTH,
     ),
     _local("llamacpp", "llama.cpp", 8_080),
     _local("lmstudio", "LM Studio", 1_234),
@@ -110,7 +127,7 @@ _ROWS = (
     _local("jan", "Jan", 1_337),
     _local("tgi", "Text Generation Inference", 3_000),
     _local("litellm", "LiteLLM proxy", 4_000),
-    Vendor("custom", "Custom", ""),
+    Vendor("custom", "Custom", "", also=_VECTORS),
     Vendor("simulated", "Simulated", "", models_path="", is_local=True),
 )  # fmt: skip
 

@@ -15,7 +15,7 @@ from math import ceil, inf
 import msgspec
 
 from atp_engine.core.ports import Rng
-from atp_engine.core.types import CandidateVerdict, DeploymentSpec, RequestFacts, RouteDecision
+from atp_engine.core.types import CandidateVerdict, DeploymentSpec, Dialect, RequestFacts, RouteDecision
 from atp_engine.routing.health import DeploymentHealth, HealthBook
 from atp_engine.routing.strategies import STRATEGIES, Placement
 from atp_engine.routing.table import ESTIMATE_SLACK, Route
@@ -59,7 +59,7 @@ class Router:
         if health.version != self._health_version or config_version != self._config_version:
             self._plans.clear()
         tokens = facts.prompt_tokens_estimate + facts.max_output_tokens
-        needs = facts.has_tools | facts.has_images << 1
+        needs = facts.has_tools | facts.has_images << 1 | facts.is_embedding << 2
         size = bisect_left(route.size_steps, tokens)
         key = (route.name, needs, size << 32 | round(tokens / 1000) if size else 0)
         plan = self._plans.get(key)
@@ -104,6 +104,10 @@ def _unfit(spec: DeploymentSpec, facts: RequestFacts, state: DeploymentHealth | 
     """Why a deployment can never serve this kind of request, empty when it can."""
     if not spec.is_enabled and (state is None or state.switch != "on"):
         return "disabled"
+    if facts.is_embedding is not spec.is_embedding:
+        return "gives embeddings only" if spec.is_embedding else "gives no embeddings"
+    if facts.is_embedding and Dialect.OPENAI_EMBEDDINGS not in spec.also:
+        return "its vendor has no embeddings here"
     if facts.has_tools and not spec.has_tools:
         return "no tools"
     if facts.has_images and not spec.has_images:

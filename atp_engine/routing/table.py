@@ -26,6 +26,9 @@ ESTIMATE_SLACK = 1.25
 """When no context is large enough by the estimate, the largest is tried if it is short by at most
 this: the estimate may be that wrong, and only the vendor knows."""
 _MODEL_NAME = re.compile(r"[\x21-\x7e]{1,256}")
+_EMBEDDING_NAME = re.compile(
+    r"embed|(?:^|[/_-])(?:bge|gte|e5|minilm|paraphrase|all-mpnet|voyage|arctic-embed)(?:[-_:.\d]|$)", re.IGNORECASE
+)
 _NEAR_NAMES = 400
 _NEAR_LENGTH = 80
 
@@ -39,6 +42,8 @@ class VendorFacts(msgspec.Struct, frozen=True):
     """Whose bundled prices hold for its models (`openai`, `anthropic` ...); empty is nobody's."""
     prices: dict[str, Price] = {}
     """Prices that the vendor itself states, by model."""
+    also: tuple[Dialect, ...] = ()
+    """Further dialects that it speaks at paths of their own."""
 
 
 VendorLookup = Callable[[str, ProviderConfig], VendorFacts]
@@ -221,6 +226,8 @@ class RoutingTable:
             is_local=self._is_local(deployment.provider),
             max_parallel=deployment.max_parallel,
             is_enabled=deployment.is_enabled,
+            also=self._vendors[deployment.provider].also,
+            is_embedding=_is_embedding(deployment.model) if deployment.task is None else deployment.task != "chat",
         )
 
     def _on_demand(self, provider: str, model: str) -> DeploymentSpec:
@@ -238,6 +245,8 @@ class RoutingTable:
             has_images=True,
             is_local=self._is_local(provider),
             max_parallel=0,
+            also=self._vendors[provider].also,
+            is_embedding=_is_embedding(model),
         )
 
     def _is_local(self, provider: str) -> bool:
@@ -268,6 +277,11 @@ class RoutingTable:
             params=config.params,
             midstream=config.midstream,
         )
+
+
+def _is_embedding(model: str) -> bool:
+    """What a model gives by its name, for those whose config does not say."""
+    return _EMBEDDING_NAME.search(model) is not None
 
 
 def _single(spec: DeploymentSpec) -> Route:

@@ -71,10 +71,13 @@ class Assembly:
     def _facts(self, name: str, settings: ProviderConfig) -> VendorFacts:
         if settings.kind == SIMULATED:
             dialect = Dialect(settings.dialect or Dialect.OPENAI_CHAT)
-            return VendorFacts(dialect, is_local=True, catalog="", prices=simulated_prices(settings))
+            prices, vectors = simulated_prices(settings), (Dialect.OPENAI_EMBEDDINGS,)
+            return VendorFacts(dialect, is_local=True, catalog="", prices=prices, also=vectors)
         row = _vendor(name, settings)
         dialect = Dialect(settings.dialect) if settings.dialect else row.dialect
-        return VendorFacts(dialect, is_local=row.is_local, catalog=row.kind)
+        is_openai = dialect in (row.dialect, Dialect.OPENAI_CHAT, Dialect.OPENAI_RESPONSES)
+        also = tuple(one for one in row.also if one is not dialect) if is_openai else ()
+        return VendorFacts(dialect, is_local=row.is_local, catalog=row.kind, also=also)
 
 
 def _vendor(name: str, settings: ProviderConfig) -> Vendor:

@@ -49,6 +49,8 @@ _MAX_HELD_BYTES = 1024 * 1024
 """Lifecycle events and comments that are held back until the first content."""
 _ERROR_BODY_S = 2.0
 _REASONING_TTFT_S = 120.0
+_REARM_S = 0.05
+"""How much later than at its limit a silence may be noticed, so that not every chunk moves the deadline."""
 _DRAIN_S = 1.0
 _DRAIN_READS = 64
 RESTART_HEADER = b"x-atp-midstream"
@@ -180,8 +182,9 @@ class Attempt:
         job, spec = self._job, self.spec
         call, facts, live = job.call, job.facts, job.live
         provider: Provider = job.runtime.providers[spec.provider]
-        is_same = call.dialect is spec.dialect
-        pair = bridge(call.dialect, spec.dialect)
+        wire = spec.wire(call.dialect)
+        is_same = call.dialect is wire
+        pair = bridge(call.dialect, wire)
         upstream = pair.request(call.body, facts, spec.model)
         if upstream.dropped_fields and job.route.params != "adapt":
             upstream = settle(job.route.params, upstream, call.body, spec.key)
@@ -194,12 +197,13 @@ class Attempt:
                 upstream.body,
                 facts.is_stream,
                 live.id,
-                call.head.forwarded(spec.dialect) if is_same else (),
+                call.head.forwarded(wire) if is_same else (),
                 call.query if is_same else b"",
                 self._timeouts.connect_s,
                 first_at if first_at != math.inf else 0.0,
                 self._first_limit,
                 self._is_retry,
+                wire if wire is not spec.dialect else None,
             )
         )
         try:
@@ -215,7 +219,8 @@ class Attempt:
             body = response.whole()
             if body is None:
                 body = await self._rest(response)
-            reply = pair.reply(body, created=created, prompt_tokens=facts.prompt_tokens_estimate)
+            tokens = facts.prompt_tokens_estimate
+            reply = pair.reply(body, created=created, prompt_tokens=tokens, facts=facts, request_id=live.id)
         except BaseException:
             response.close()
             raise
@@ -278,7 +283,8 @@ class Attempt:
         if tap.is_complete:
             return self._complete(live, tap, held)
         if sink.is_open:
-            await sink.write(held)
+            if held:
+                await sink.write(held)
         else:
             await sink.open(live, held)
         self._heard(response)
@@ -291,18 +297,21 @@ class Attempt:
         monotonic, set_deadline = self._clock.monotonic, response.set_deadline
         idle_s, total_at = self._idle_s or math.inf, self._total_at
         held = b""
+        rearm_at = 0.0
 
         def take(piece: bytes) -> bool:
-            nonlocal held
+            nonlocal held, rearm_at
             events = tap.feed(piece)
             if tap.is_complete or tap.error is not None or (events and not sink.push(events)):
                 held = events
                 return False
             now = live.last_content_at = monotonic()
-            if now + idle_s < total_at:
-                set_deadline(now + idle_s, "idle")
-            else:
-                self._set_idle_deadline(response, now)
+            if now >= rearm_at:
+                rearm_at = now + _REARM_S
+                if rearm_at + idle_s < total_at:
+                    set_deadline(rearm_at + idle_s, "idle")
+                else:
+                    self._set_idle_deadline(response, now)
             return True
 
         while True:

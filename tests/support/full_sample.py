@@ -38,6 +38,7 @@ _SHOWN: dict[str, Any] = {
     "proxy": "http://127.0.0.1:3128",
     "ca_file": "private-ca.pem",
     "is_local": True,
+    "task": "chat",
     "cache_read": 0.3,
     "cache_write": 3.75,
     "file": "engine.log",
