@@ -5,6 +5,7 @@ Built once by `engine` and by faces that need a clock; tests pass their own.
 
 from __future__ import annotations
 
+import resource
 import secrets
 import time
 
@@ -18,6 +19,21 @@ class SystemClock:
     """UTC epoch seconds."""
     monotonic = staticmethod(time.monotonic)
     """Seconds since some fixed instant."""
+
+
+def raise_open_files() -> int:
+    """Lets the process open as many files as it may at most, and returns how many that is.
+
+    A shell's usual soft limit of 1024 is two sockets for each of 500 streams and nothing else.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == hard:
+        return soft
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (ValueError, OSError):  # a system may refuse what it states as its own hard limit (macOS)
+        return soft
+    return hard
 
 
 class RequestIds:

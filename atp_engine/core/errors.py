@@ -14,7 +14,8 @@
     |- AdmissionError                  we refuse to start the work now; retry_after_s
     |  |- RateLimited                  429
     |  |- WindowExceeded               429
-    |  `- QueueFull                    503
+    |  |- QueueFull                    503
+    |  `- EngineStopping               503, what was running is cut by a stop
     |- NoRoute                         no live deployment fits; carries a reason per deployment
     |- RequestCancelled                the client or an operator ended the request
     |- UpstreamError                   the deployment failed; provider, deployment, attempt
@@ -175,6 +176,13 @@ class QueueFull(AdmissionError):
     """Every place in flight and in the queue is taken, or the wait was too long."""
 
     code = "backpressure"
+    http_status = 503
+
+
+class EngineStopping(AdmissionError):
+    """The engine stops and cannot finish the request; another engine, or this one started anew, can serve it."""
+
+    code = "engine_stopping"
     http_status = 503
 
 

@@ -8,7 +8,15 @@ from __future__ import annotations
 
 import asyncio
 
-from atp_engine.core.errors import AdmissionError, ATPError, InvalidRequest, NoRoute, RequestCancelled, UnknownModel
+from atp_engine.core.errors import (
+    AdmissionError,
+    ATPError,
+    EngineStopping,
+    InvalidRequest,
+    NoRoute,
+    RequestCancelled,
+    UnknownModel,
+)
 from atp_engine.core.text import safe_text
 from atp_engine.core.types import Caller, RequestState, RouteDecision
 from atp_engine.dialects.facts import read_facts
@@ -16,13 +24,15 @@ from atp_engine.services.access import check_access, forbidden
 from atp_engine.services.admission import Door, Permit
 from atp_engine.services.attempt import Attempt, Job, RawCall, Sink, accepts_restart
 from atp_engine.services.attempts import Attempts
-from atp_engine.services.live import LiveRequest
+from atp_engine.services.live import STOPPING, LiveRequest
 from atp_engine.services.recorder import Recorder
 from atp_engine.services.runtime import Runtime, RuntimeRef
 from atp_engine.services.sessions import Sessions
 from atp_engine.services.windows import Windows
 
 _CONNECTING, _OK = RequestState.CONNECTING, RequestState.OK
+_RESTART_S = 5.0
+"""When an engine that stops is likely to be back."""
 
 
 class Completions:
@@ -63,7 +73,7 @@ class Completions:
             await self._recorder.finish(live, call, _state_of(error, sink), error)
             raise
         except asyncio.CancelledError:
-            cancelled = RequestCancelled(f"the request was cancelled by {live.cancelled_by or 'the engine'}")
+            cancelled = _cancelled(live)
             await self._recorder.finish(live, call, RequestState.CANCELLED, cancelled)
             if not live.cancelled_by:
                 raise
@@ -126,6 +136,13 @@ class Completions:
         """A place in the queue, visible while it lasts."""
         self._recorder.announce(live)
         return await self._door.wait(live.caller, live)
+
+
+def _cancelled(live: LiveRequest) -> ATPError:
+    """What the client is told of a request that was ended from outside."""
+    if live.cancelled_by == STOPPING:
+        return EngineStopping("the engine is stopping and could not finish the request", retry_after_s=_RESTART_S)
+    return RequestCancelled(f"the request was cancelled by {live.cancelled_by or 'the engine'}")
 
 
 def _state_of(error: ATPError, sink: Sink) -> RequestState:

@@ -33,6 +33,8 @@ from atp_engine.services.sessions import Session
 from atp_engine.services.windows_spending import Spending
 
 _RECENT = 500
+STOPPING = "the engine, which is stopping"
+"""Who cancels what is still open at the end of a drain."""
 
 
 class LiveRequest:

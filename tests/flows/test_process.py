@@ -153,7 +153,9 @@ async def test_sigint_ends_what_does_not_finish_in_time_with_an_error_in_its_dia
             assert b"[DONE]" not in stream.body
             assert message.events()[-1]["type"] == "error"
             assert b"message_stop" not in message.body
-            assert plain.status == 499
+            assert (plain.status, plain.json()["error"]["type"]) == (503, "server_error")
+            assert plain.json()["error"]["code"] == "engine_stopping"
+            assert "retry-after" in plain.headers
             assert "stopping" in plain.json()["error"]["message"]
             assert await ended(engine, 5) == 0
             assert_tidy(engine)

@@ -92,56 +92,62 @@ async def test_a_route_may_go_on_to_the_next_deployment_when_one_is_full(tmp_pat
 async def test_a_wait_ends_with_its_deadline_a_full_queue_or_its_client_and_leaves_nothing(tmp_path: Path) -> None:
     release = asyncio.Event()
     limits = "\n[limits]\nmax_queued = 1\nqueue_timeout_s = 0.2\nrequests_per_minute = 3\n"
-    async with Upstream(held(release)) as upstream:
-        async with running(tmp_path, upstream_config({"a": upstream.port}) + limits + ADAPTIVE) as engine:
-            first = asyncio.create_task(ask(engine))
-            await upstream.until(lambda one: bool(one.requests))
-            second = asyncio.create_task(ask(engine))
-            await engine.until(lambda: queued(engine) == 1)
-            full = await ask(engine)
-            assert (full.status, full.json()["error"]["code"]) == (503, "backpressure")
-            assert "retry-after" in full.headers
-            late = await second
-            assert (late.status, "within 0.2 s" in late.json()["error"]["message"]) == (503, True)
-            third = asyncio.create_task(ask(engine))  # neither refusal cost one of the three a minute
-            await engine.until(lambda: queued(engine) == 1)
-            third.cancel()
-            await asyncio.gather(third, return_exceptions=True)
-            await engine.until(lambda: queued(engine) == 0)
-            release.set()
-            assert (await first).status == 200
-            (shown,) = engine.engine.observatory.deployments()
-            assert (shown.in_flight, engine.engine.observatory.status().in_flight) == (0, 0)
-            assert len(upstream.requests) == 1
+    async with (
+        Upstream(held(release)) as upstream,
+        running(tmp_path, upstream_config({"a": upstream.port}) + limits + ADAPTIVE) as engine,
+    ):
+        first = asyncio.create_task(ask(engine))
+        await upstream.until(lambda one: bool(one.requests))
+        second = asyncio.create_task(ask(engine))
+        await engine.until(lambda: queued(engine) == 1)
+        full = await ask(engine)
+        assert (full.status, full.json()["error"]["code"]) == (503, "backpressure")
+        assert "retry-after" in full.headers
+        late = await second
+        assert (late.status, "within 0.2 s" in late.json()["error"]["message"]) == (503, True)
+        third = asyncio.create_task(ask(engine))  # neither refusal cost one of the three a minute
+        await engine.until(lambda: queued(engine) == 1)
+        third.cancel()
+        await asyncio.gather(third, return_exceptions=True)
+        await engine.until(lambda: queued(engine) == 0)
+        release.set()
+        assert (await first).status == 200
+        (shown,) = engine.engine.observatory.deployments()
+        assert (shown.in_flight, engine.engine.observatory.status().in_flight) == (0, 0)
+        assert len(upstream.requests) == 1
 
 
 async def test_requests_wait_while_the_only_deployment_rests_after_a_rate_limit(tmp_path: Path) -> None:
-    async with Upstream(OK, then=[LIMITED]) as upstream:
-        async with running(tmp_path, upstream_config({"a": upstream.port})) as engine:
-            first = asyncio.create_task(ask(engine))
-            await upstream.until(lambda one: bool(one.requests))
-            await engine.until(lambda: engine.engine.observatory.deployments()[0].retry_in_s > 0)
-            others = [asyncio.create_task(ask(engine)) for _ in range(3)]
-            await engine.until(lambda: queued(engine) == 3)
-            assert len(upstream.requests) == 1, "nothing is sent while it rests"
-            assert [one.status for one in await asyncio.gather(first, *others)] == [200] * 4
-            detail = await engine.request((await others[0]).headers["x-atp-request-id"])
-            assert "rate limited" in detail["decision"]["explanation"]
-            assert detail["request"]["queue_wait_ms"] > 200
+    async with (
+        Upstream(OK, then=[LIMITED]) as upstream,
+        running(tmp_path, upstream_config({"a": upstream.port})) as engine,
+    ):
+        first = asyncio.create_task(ask(engine))
+        await upstream.until(lambda one: bool(one.requests))
+        await engine.until(lambda: engine.engine.observatory.deployments()[0].retry_in_s > 0)
+        others = [asyncio.create_task(ask(engine)) for _ in range(3)]
+        await engine.until(lambda: queued(engine) == 3)
+        assert len(upstream.requests) == 1, "nothing is sent while it rests"
+        assert [one.status for one in await asyncio.gather(first, *others)] == [200] * 4
+        detail = await engine.request((await others[0]).headers["x-atp-request-id"])
+        assert "rate limited" in detail["decision"]["explanation"]
+        assert detail["request"]["queue_wait_ms"] > 200
 
 
 async def test_a_rest_longer_than_the_wait_is_refused_at_once_with_the_time_left(tmp_path: Path) -> None:
     limits = "\n[limits]\nmax_attempts = 1\n"
-    async with Upstream(OK, then=[LONG_LIMITED]) as upstream:
-        async with running(tmp_path, upstream_config({"a": upstream.port}) + limits) as engine:
-            assert (await ask(engine)).status == 429
-            refused = await ask(engine)
-            assert (refused.status, refused.json()["error"]["code"]) == (429, "rate_limit_exceeded")
-            assert 45 < int(refused.headers["retry-after"]) <= 56
-            assert "rests after a rate limit" in refused.json()["error"]["message"]
-            assert len(upstream.requests) == 1
-            view = (await engine.request(refused.headers["x-atp-request-id"]))["request"]
-            assert (view["state"], view["tries"]) == ("rejected", 0)
+    async with (
+        Upstream(OK, then=[LONG_LIMITED]) as upstream,
+        running(tmp_path, upstream_config({"a": upstream.port}) + limits) as engine,
+    ):
+        assert (await ask(engine)).status == 429
+        refused = await ask(engine)
+        assert (refused.status, refused.json()["error"]["code"]) == (429, "rate_limit_exceeded")
+        assert 45 < int(refused.headers["retry-after"]) <= 56
+        assert "rests after a rate limit" in refused.json()["error"]["message"]
+        assert len(upstream.requests) == 1
+        view = (await engine.request(refused.headers["x-atp-request-id"]))["request"]
+        assert (view["state"], view["tries"]) == ("rejected", 0)
 
 
 async def test_who_waits_decides_anew_when_the_deployment_is_taken_out(tmp_path: Path) -> None:
