@@ -29,7 +29,7 @@ def test_a_row_can_be_used_as_it_stands(row: Vendor) -> None:
     assert parts.hostname and not row.base_url.endswith("/") and not parts.query
     if row.is_local:
         assert (parts.scheme, parts.hostname) == ("http", "127.0.0.1")
-            assert parts.path == ("" if row.openai_root else "/v1")
+        assert parts.path == ("" if row.openai_root else "/v1")
         assert not row.key_env
     else:
         assert parts.scheme == "https"
