@@ -152,9 +152,7 @@ class Parts:
         self.playground = Playground(self.completions, attempts, self.runtime, history, self.new_id)
         self.trial = Trial(self.completions, self.runtime, self.new_id)
         self.statistics = Statistics(self.database, clock)
-        self.deployments = Deployments(
-            self.runtime, self.health, self.slots, self.estimates, clock, self.bus
-        )
+        self.deployments = Deployments(self.runtime, self.health, self.slots, self.estimates, clock, self.bus)
         self.switches = Switches(self.runtime, self.health, self.slots, self.deployments, self.trail.note, clock)
         identity = Identity(VERSION, self.url, str(loaded.path), clock.now(), clock.monotonic())
         self.vitals = Vitals(identity, clock, self.runtime, self.door, self.meters, self.database, self.repository)

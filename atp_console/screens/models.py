@@ -140,6 +140,8 @@ class DeploymentPane(Pane):
         circuit, circuit_role = fmt.circuit_mark(view, glyphs)
         health, health_role = fmt.health_mark(view, glyphs)
         context = f"{fmt.count(view.context_tokens)} tokens" if view.context_tokens else "context not known"
+        if view.estimate_error is not None:
+            context += f"{dot}token estimates off by {fmt.share(view.estimate_error, glyphs)}"
         place = "on this machine" if view.is_local else "remote"
         failed = f"{dot}{fmt.share(view.error_rate, glyphs)} failed" if view.error_rate is not None else ""
         facts: list[tuple[str, Line]] = [

@@ -166,6 +166,8 @@ class DeploymentView(msgspec.Struct, frozen=True):
     """An operator opened its circuit; only an operator closes it."""
     block: str = ""
     """Why no call may start now, as a clause; empty when one may."""
+    estimate_error: float | None = None
+    """How far our token estimates are usually off what this vendor counts, as a share; None is not known yet."""
 
 
 class EngineView(msgspec.Struct, frozen=True):

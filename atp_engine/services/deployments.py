@@ -14,6 +14,7 @@ from atp_engine.core.views import DeploymentView
 from atp_engine.limits.gate import UNLIMITED
 from atp_engine.metrics.catalog import Catalog
 from atp_engine.routing.health import HealthBook
+from atp_engine.services.estimates import Estimates
 from atp_engine.services.runtime import RuntimeRef
 from atp_engine.services.slots import Slots
 
@@ -25,9 +26,12 @@ _LONGEST_S = 1e9
 class Deployments:
     """Builds `DeploymentView`s."""
 
-    def __init__(self, runtime: RuntimeRef, health: HealthBook, slots: Slots, clock: Clock, bus: EventBus) -> None:
+    def __init__(
+        self, runtime: RuntimeRef, health: HealthBook, slots: Slots, estimates: Estimates, clock: Clock, bus: EventBus
+    ) -> None:
         self._runtime = runtime
         self._slots = slots
+        self._estimates = estimates
         self._health = health
         self._clock = clock
         self._bus = bus
@@ -124,4 +128,5 @@ class Deployments:
             is_draining=health.is_draining,
             is_held_open=health.is_held_open,
             block=health.block(now),
+            estimate_error=self._estimates.error(spec.key),
         )
