@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ def said(text: str | None, **more: Any) -> bytes:
     return b"data: " + json.dumps(fields).encode()
 
 
-END = b'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}'
+END = said("").replace(b'"finish_reason": null', b'"finish_reason": "stop"')
 WHOLE = sse(said(None), said("whole "), said("answer"), END, b"data: [DONE]")
 TOOL = {"tool_calls": [{"index": 0, "id": "t", "type": "function", "function": {"name": "f", "arguments": ""}}]}
 
@@ -69,9 +71,16 @@ def cut(*events: bytes) -> Script:
     return reset(STREAM, *[chunk(event + b"\n\n") for event in events])
 
 
-def config(first: Upstream, second: Upstream, midstream: str, dialect: str = "openai_chat") -> str:
-    extra = f'midstream = "{midstream}"\n'
-    return upstream_config({"a": first.port, "b": second.port}, dialect=dialect, extra=extra)
+@asynccontextmanager
+async def engine_over(
+    folder: Path, first: Script, second: Script, midstream: str, dialect: str = "openai_chat"
+) -> AsyncIterator[tuple[Running, Upstream]]:
+    """An engine with a route over deployments `a` and `b`, and the upstream of `b`."""
+    async with Upstream(first) as one, Upstream(second) as other:
+        ports = {"a": one.port, "b": other.port}
+        text = upstream_config(ports, dialect=dialect, extra=f'midstream = "{midstream}"\n')
+        async with running(folder, text) as engine:
+            yield engine, other
 
 
 async def record(engine: Running) -> Any:
@@ -80,39 +89,40 @@ async def record(engine: Running) -> Any:
 
 
 async def test_a_client_of_the_openai_sdk_reads_both_answers_with_the_mark_between(tmp_path: Path) -> None:
-    async with Upstream(cut(said(None), said("half "))) as first, Upstream(WHOLE) as second:
-        async with running(tmp_path, config(first, second, "restart")) as engine:
-            async with openai.AsyncOpenAI(base_url=f"{engine.url}/v1", api_key=engine.key, max_retries=0) as client:
-                messages: Any = [{"role": "user", "content": "hello"}]
-                async with client.chat.completions.stream(model="auto", messages=messages) as stream:
-                    answer = (await stream.get_final_completion()).choices[0].message
-            assert answer.content == f"half {MARK}whole answer"
-            assert answer.role == "assistant"
-            detail = await record(engine)
-            assert [one["outcome"] for one in detail["attempts"]] == ["truncated", "ok"]
-            assert detail["attempts"][0]["usage"]["is_estimated"]
-            view = detail["request"]
-            assert (view["state"], view["error_code"], view["served"]) == ("ok", "restarted", "b")
-            assert "a broke off" in view["error_message"]
+    async with engine_over(tmp_path, cut(said(None), said("half ")), WHOLE, "restart") as (engine, _):
+        async with openai.AsyncOpenAI(base_url=f"{engine.url}/v1", api_key=engine.key, max_retries=0) as client:
+            messages: Any = [{"role": "user", "content": "hello"}]
+            async with client.chat.completions.stream(model="auto", messages=messages) as stream:
+                answer = (await stream.get_final_completion()).choices[0].message
+        assert answer.content == f"half {MARK}whole answer"
+        assert answer.role == "assistant"
+        detail = await record(engine)
+        assert [one["outcome"] for one in detail["attempts"]] == ["truncated", "ok"]
+        assert detail["attempts"][0]["usage"]["is_estimated"]
+        view = detail["request"]
+        assert (view["state"], view["error_code"], view["served"]) == ("ok", "restarted", "b")
+        assert "a broke off" in view["error_message"]
 
 
 async def test_a_client_of_the_anthropic_sdk_reads_one_message_whose_blocks_go_on(tmp_path: Path) -> None:
-    async with Upstream(cut(START, *block(0, "half"))) as first, Upstream(ANTHROPIC_WHOLE) as second:
-        async with running(tmp_path, config(first, second, "offer", "anthropic")) as engine:
-            accepts = {"x-atp-midstream": "restart"}
-            async with (
-                anthropic.AsyncAnthropic(
-                    base_url=engine.url, api_key=engine.key, max_retries=0, default_headers=accepts
-                ) as client,
-                client.messages.stream(
-                    model="auto", max_tokens=9, messages=[{"role": "user", "content": "hello"}]
-                ) as stream,
-            ):
-                answer = await stream.get_final_message()
-            texts = [part.text for part in answer.content if part.type == "text"]
-            assert texts == ["half", MARK, "whole answer"]
-            assert answer.stop_reason == "end_turn"
-            assert (await record(engine))["request"]["error_code"] == "restarted"
+    async with engine_over(tmp_path, cut(START, *block(0, "half")), ANTHROPIC_WHOLE, "offer", "anthropic") as (
+        engine,
+        _,
+    ):
+        accepts = {"x-atp-midstream": "restart"}
+        async with (
+            anthropic.AsyncAnthropic(
+                base_url=engine.url, api_key=engine.key, max_retries=0, default_headers=accepts
+            ) as client,
+            client.messages.stream(
+                model="auto", max_tokens=9, messages=[{"role": "user", "content": "hello"}]
+            ) as stream,
+        ):
+            answer = await stream.get_final_message()
+        texts = [part.text for part in answer.content if part.type == "text"]
+        assert texts == ["half", MARK, "whole answer"]
+        assert answer.stop_reason == "end_turn"
+        assert (await record(engine))["request"]["error_code"] == "restarted"
 
 
 @pytest.mark.parametrize(
@@ -127,30 +137,28 @@ async def test_a_client_of_the_anthropic_sdk_reads_one_message_whose_blocks_go_o
 async def test_a_stream_ends_in_an_error_where_it_must_not_begin_again(
     tmp_path: Path, midstream: str, script: Script, accepts: bool
 ) -> None:
-    async with Upstream(script) as first, Upstream(WHOLE) as second:
-        async with running(tmp_path, config(first, second, midstream)) as engine:
-            body = {"model": "auto", "stream": True, "messages": [{"role": "user", "content": "hello"}]}
-            headers = {"x-atp-midstream": "restart"} if accepts else None
-            answer = await engine.post("/v1/chat/completions", body, headers)
-            assert "error" in answer.events()[-1]
-            assert not second.requests
-            assert (await record(engine))["request"]["state"] == "truncated"
+    async with engine_over(tmp_path, script, WHOLE, midstream) as (engine, second):
+        body = {"model": "auto", "stream": True, "messages": [{"role": "user", "content": "hello"}]}
+        headers = {"x-atp-midstream": "restart"} if accepts else None
+        answer = await engine.post("/v1/chat/completions", body, headers)
+        assert "error" in answer.events()[-1]
+        assert not second.requests
+        assert (await record(engine))["request"]["state"] == "truncated"
 
 
 async def test_an_answer_that_breaks_on_every_deployment_ends_in_an_error_and_as_truncated(tmp_path: Path) -> None:
     broken = cut(said(None), said("half"))
-    async with Upstream(broken) as first, Upstream(broken) as second:
-        async with running(tmp_path, config(first, second, "restart")) as engine:
-            body = {"model": "auto", "stream": True, "messages": [{"role": "user", "content": "hello"}]}
-            answer = await engine.post("/v1/chat/completions", body)
-            events = answer.events()
-            marks = [event for event in events if "atp" in event]
-            assert [mark["atp"] for mark in marks] == [{"restarted": True, "broken": "a", "deployment": "b"}]
-            assert "error" in events[-1]
-            detail = await record(engine)
-            assert detail["request"]["state"] == "truncated"
-            assert detail["request"]["error_code"] != "restarted"
-            assert [one["outcome"] for one in detail["attempts"]] == ["truncated", "truncated"]
+    async with engine_over(tmp_path, broken, broken, "restart") as (engine, _):
+        body = {"model": "auto", "stream": True, "messages": [{"role": "user", "content": "hello"}]}
+        answer = await engine.post("/v1/chat/completions", body)
+        events = answer.events()
+        marks = [event for event in events if "atp" in event]
+        assert [mark["atp"] for mark in marks] == [{"restarted": True, "broken": "a", "deployment": "b"}]
+        assert "error" in events[-1]
+        detail = await record(engine)
+        assert detail["request"]["state"] == "truncated"
+        assert detail["request"]["error_code"] != "restarted"
+        assert [one["outcome"] for one in detail["attempts"]] == ["truncated", "truncated"]
 
 
 async def test_a_plain_answer_is_never_restarted_but_fails_over(tmp_path: Path) -> None:
@@ -159,9 +167,8 @@ async def test_a_plain_answer_is_never_restarted_but_fails_over(tmp_path: Path) 
         head(200, "content-type: application/json", f"content-length: {len(whole)}") + whole[:20].encode(), is_last=True
     )
     good = raw(head(200, "content-type: application/json", f"content-length: {len(whole)}") + whole.encode())
-    async with Upstream(half) as first, Upstream(good) as second:
-        async with running(tmp_path, config(first, second, "restart")) as engine:
-            body = {"model": "auto", "messages": [{"role": "user", "content": "hello"}]}
-            answer = await engine.post("/v1/chat/completions", body)
-            assert (answer.status, answer.headers["x-atp-deployment"]) == (200, "b")
-            assert answer.json()["choices"][0]["message"]["content"] == "hi"
+    async with engine_over(tmp_path, half, good, "restart") as (engine, _):
+        body = {"model": "auto", "messages": [{"role": "user", "content": "hello"}]}
+        answer = await engine.post("/v1/chat/completions", body)
+        assert (answer.status, answer.headers["x-atp-deployment"]) == (200, "b")
+        assert answer.json()["choices"][0]["message"]["content"] == "hi"
