@@ -117,8 +117,22 @@ def _keys() -> Command:
     return keys
 
 
+def _config() -> Command:
+    from atp_console.commands import config
+
+    return config
+
+
+def _import() -> Command:
+    from atp_console.commands import import_config
+
+    return import_config
+
+
 _COMMANDS: dict[str, tuple[str, Callable[[], Command], bool]] = {
     "deployments": ("the deployments as they are now; KEY ACT acts on one", _deployments, True),
+    "config": ("the running config: history, diff, rollback, apply, edit, get, set", _config, True),
+    "import": ("a config from litellm, claude-code-router or llama-swap", _import, True),
     "wall": ("the fault wall: a misbehaving upstream against this router or any gateway", _wall, False),
     "keys": ("client keys and admin tokens: create, list, show, rotate, revoke", _keys, True),
 }
@@ -127,8 +141,8 @@ _COMMANDS: dict[str, tuple[str, Callable[[], Command], bool]] = {
 
 def _run_command(command: Callable[[], Command], arguments: argparse.Namespace) -> int:
     placed = arguments if hasattr(arguments, "data_dir") else argparse.Namespace(data_dir=None, config=None)
-    _, paths = _places(placed)
-    place = Place(paths.data_dir, paths.config_file, lambda: _running_endpoint(arguments))
+    environment, paths = _places(placed)
+    place = Place(paths.data_dir, paths.config_file, lambda: _running_endpoint(arguments), environment.editor)
     return command().run(place, arguments)
 
 
