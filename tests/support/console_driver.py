@@ -4,17 +4,24 @@
         await console.press("j", "enter")
         assert "Timeline" in console.text()
 
-The clock stands still at NOW in UTC; everything else is the real application on the test's loop.
+The clock stands still at NOW in UTC; everything else is the real application on the test's loop. What it
+waits for only out of courtesy to the engine is cut short, and style sheets are parsed once for all tests.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from datetime import UTC
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
+from textual._context import active_app
+from textual.css.model import RuleSet
+from textual.css.stylesheet import Stylesheet
+from textual.css.types import CSSLocation
 from textual.pilot import Pilot
 
 from atp_console import shots
@@ -24,6 +31,79 @@ from atp_console.screens.live import LiveScreen
 from atp_console.source import EngineSource
 from tests.support.console import NOW
 from tests.support.until import until
+
+_QUIET_ROUNDS = 4
+_MOST_PAINTS = 20
+_A_MOMENT_S = 0.005
+_parse_rules = Stylesheet._parse_rules
+_rules: dict[tuple[object, ...], list[RuleSet]] = {}
+
+
+def _parsed_once(
+    sheet: Stylesheet,
+    css: str,
+    read_from: CSSLocation,
+    is_default_rules: bool = False,
+    tie_breaker: int = 0,
+    scope: str = "",
+) -> list[RuleSet]:
+    """As the method of that name; the same text with the same variables is parsed once in all apps."""
+    key = (css, read_from, is_default_rules, tie_breaker, scope, tuple(sheet._variables.items()))
+    if key not in _rules:
+        _rules[key] = _parse_rules(sheet, css, read_from, is_default_rules, tie_breaker, scope)
+    return _rules[key]
+
+
+async def nothing_left_to_do(min_sleep: float = 0.0, max_sleep: float = 1.0) -> None:
+    """Returns when no task of this loop can go on by itself and the screen is laid out and painted.
+
+    What waits for time or for a thread may be left. The pilot's own way is to sleep until the process
+    has used no time for a while: slow when idle, and never sure on a busy machine.
+    """
+    app = active_app.get()
+    for _ in range(_MOST_PAINTS):
+        await _nothing_ready()
+        if not app.screen_stack or not app.is_running:
+            return
+        screen = app.screen
+        is_unpainted = (
+            screen._callbacks
+            or screen._layout_required
+            or screen._scroll_required
+            or screen._repaint_required
+            or screen._recompose_required
+            or screen._dirty_widgets
+        )
+        if app._resize_event is None and not is_unpainted:
+            return
+        if app._resize_event is not None:
+            await asyncio.sleep(_A_MOMENT_S)
+        else:
+            screen._on_timer_update()
+
+
+async def _nothing_ready() -> None:
+    ready = asyncio.get_running_loop()._ready  # type: ignore[attr-defined]
+    quiet = 0
+    while quiet < _QUIET_ROUNDS:
+        await asyncio.sleep(0)
+        quiet = 0 if ready else quiet + 1
+
+
+@contextmanager
+def without_waits() -> Iterator[None]:
+    """Inside, the pilot and the console wait for no longer than they have to."""
+    with ExitStack() as stack:
+        for name, value in {
+            "textual.app.wait_for_idle": nothing_left_to_do,
+            "textual.pilot.wait_for_idle": nothing_left_to_do,
+            "textual.css.stylesheet.Stylesheet._parse_rules": _parsed_once,
+            "atp_console.preview.DWELL_S": 0.0,
+            "atp_console.preview.SETTLE_S": 0.0,
+            "atp_console.screens.live._ASK_S": 0.02,
+        }.items():
+            stack.enter_context(patch(name, value))
+        yield
 
 
 class Driver:
@@ -40,8 +120,9 @@ class Driver:
         return self.app.screen
 
     async def press(self, *keys: str) -> None:
-        """Presses keys one after the other and lets the screen settle."""
+        """Presses keys one after the other, each when what the one before asked for is there."""
         for key in keys:
+            await self.until(lambda: not self._is_working())
             await self.pilot.press(key)
         await self.settle()
 
@@ -63,7 +144,7 @@ class Driver:
         state = self.app.desk.state
         if state.engine is None and state.link is None:
             return True
-        if any(not worker.is_finished and worker.name != "follow the engine" for worker in self.app.workers):
+        if self._is_working():
             return True
         screen = self.app.screen
         if not isinstance(screen, LiveScreen) or not state.is_connected or screen.is_first_run:
@@ -73,6 +154,9 @@ class Driver:
             return False
         is_shown = bool(screen.tail_pane.region)
         return screen.preview.id != selected.id or (is_shown and not screen.preview.is_known(selected))
+
+    def _is_working(self) -> bool:
+        return any(not worker.is_finished and worker.name != "follow the engine" for worker in self.app.workers)
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Waits for something to become true, with a deadline; a crashed console fails at once."""
@@ -112,11 +196,12 @@ async def driven(
     **options: Any,
 ) -> AsyncIterator[Driver]:
     """Runs a console over a source; `options` go to ConsoleApp."""
-    app = kind(source, now=lambda: NOW, zone=UTC, output_dir=output_dir, **options)
-    async with app.run_test(size=size, notifications=True) as pilot:
-        driver = Driver(app, pilot)
-        await driver.settle()
-        yield driver
+    with without_waits():
+        app = kind(source, now=lambda: NOW, zone=UTC, output_dir=output_dir, **options)
+        async with app.run_test(size=size, notifications=True) as pilot:
+            driver = Driver(app, pilot)
+            await driver.settle()
+            yield driver
 
 
 def on_top(driver: Driver) -> ConsoleScreen:

@@ -530,7 +530,8 @@ async def test_a_long_body_is_shown_without_holding_up_the_keys() -> None:
         source.details[FAILOVER_ID], request_body=json.dumps({"messages": turns})
     )
     async with driven(source) as console:
-        await console.press("j", "j", "enter", "c", "G")
+        await console.press("j", "j", "enter", "c")
+        await console.press("G")
         screen = console.app.screen
         assert isinstance(screen, RequestScreen)
         assert screen.request_body.line_count > 2_000
