@@ -220,13 +220,13 @@ def answer_head(live: LiveRequest) -> bytes:
 
 
 def told(live: LiveRequest) -> str:
-    """Who answered, after how many tries, at what cost, what was dropped, as header lines.
+    """By which config, who answered, after how many tries, at what cost, what was dropped, as header lines.
 
     A stream's cost is not known when its headers leave; it is on the request page and in the ledger.
     """
-    lines = ""
+    lines = f"x-atp-config-version: {live.config_version}\r\n" if live.config_version else ""
     if live.served is not None:
-        lines = f"x-atp-deployment: {live.served.key}\r\nx-atp-attempts: {live.tries}\r\n"
+        lines += f"x-atp-deployment: {live.served.key}\r\nx-atp-attempts: {live.tries}\r\n"
     if live.attempts and live.state.is_final:
         is_known = live.cost.state is not _UNKNOWN
         lines += f"x-atp-cost-usd: {live.cost.nusd / 1e9:.9f}\r\n" if is_known else "x-atp-cost-usd: unknown\r\n"
