@@ -143,6 +143,20 @@ def _admin_routes(parts: Parts) -> list[Row]:
         ("GET", "/admin/tokens", Policy.MANAGE, keys.tokens),
         ("POST", "/admin/tokens", Policy.MANAGE, keys.create_token),
         ("POST", "/admin/tokens/{id}/revoke", Policy.MANAGE, keys.revoke_token),
+        *_config_rows(AdminConfig(parts.configuration)),
+    ]
+
+
+def _config_rows(config: AdminConfig) -> list[Row]:
+    """Texts and changes of the config: a text holds header values, a change may send a credential elsewhere."""
+    return [
+        ("GET", "/admin/config/history", Policy.VIEW, config.history),
+        ("GET", "/admin/config/text", Policy.MANAGE, config.text),
+        ("GET", "/admin/config/diff", Policy.MANAGE, config.diff),
+        ("POST", "/admin/config/check", Policy.MANAGE, config.check),
+        ("POST", "/admin/config/apply", Policy.MANAGE, config.apply),
+        ("POST", "/admin/config/set", Policy.MANAGE, config.set),
+        ("POST", "/admin/config/rollback", Policy.MANAGE, config.rollback),
     ]
 
 
