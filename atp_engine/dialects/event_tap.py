@@ -54,6 +54,8 @@ class EventTap(ABC):
             return b""
         if data[-2:] == b"\n\n" and self._splitter.is_empty:
             return self._block(data)
+        if data[-2:] == b"\n\n" and self._splitter.is_empty:
+            return self._block(data)
         try:
             block = self._splitter.feed(data)
         except EventTooLarge as error:

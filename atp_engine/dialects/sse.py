@@ -54,6 +54,7 @@ class Splitter:
         end = _last_boundary(rest, searched)
         if end == 0:
             self.is_empty = False
+            self.is_empty = False
             self._check()
             return b""
         whole = bytes(memoryview(rest)[:end])

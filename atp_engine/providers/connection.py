@@ -118,8 +118,13 @@ class PooledResponse:
         if take is None:
             self.wake()
             return
+        pieces = self.pieces
         try:
-            goes_on = not self.pieces or take(self._take())
+            if len(pieces) == 1 and (self.connection is None or not self.connection.is_paused):
+                self.held_bytes = 0
+                goes_on = take(pieces.pop())  # `_take` without the call
+            else:
+                goes_on = not pieces or take(self._take())
         except Exception as bug:  # it is the waiting task's, and is raised there
             self.taker = None
             if self.waiter is not None and not self.waiter.done():
