@@ -54,8 +54,6 @@ class EventTap(ABC):
             return b""
         if data[-2:] == b"\n\n" and self._splitter.is_empty:
             return self._block(data)
-        if data[-2:] == b"\n\n" and self._splitter.is_empty:
-            return self._block(data)
         try:
             block = self._splitter.feed(data)
         except EventTooLarge as error:

@@ -54,7 +54,6 @@ class Splitter:
         end = _last_boundary(rest, searched)
         if end == 0:
             self.is_empty = False
-            self.is_empty = False
             self._check()
             return b""
         whole = bytes(memoryview(rest)[:end])

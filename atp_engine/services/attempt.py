@@ -51,8 +51,6 @@ _ERROR_BODY_S = 2.0
 _REASONING_TTFT_S = 120.0
 _REARM_S = 0.05
 """How much later than at its limit a silence may be noticed, so that not every chunk moves the deadline."""
-_REARM_S = 0.05
-"""How much later than at its limit a silence may be noticed, so that not every chunk moves the deadline."""
 _DRAIN_S = 1.0
 _DRAIN_READS = 64
 RESTART_HEADER = b"x-atp-midstream"
