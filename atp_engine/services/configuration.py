@@ -324,7 +324,7 @@ class Configuration:
         return await asyncio.to_thread(replay, self._stage.runtime.current.table, draft.runtime.table, decided)
 
     def _present(self) -> tuple[SourceFile, ...]:
-        """What stands on the disk; an unreadable main file counts as an empty text that nobody may lose."""
+        """What stands on the disk. Raises ConfigRefused where it cannot be read: it may be a text that counts."""
         try:
             return self.files.texts()
         except ConfigError as error:
@@ -332,9 +332,9 @@ class Configuration:
 
     def _edited(self, key: str, value: str | None) -> SourceFile:
         loaded = self._stage.loaded
-        name = loaded.sources.value(keypath(key)).file
-        file = next((one for one in loaded.files if str(one.path) == name), loaded.files[0])
         try:
+            name = loaded.sources.value(keypath(key)).file
+            file = next((one for one in loaded.files if str(one.path) == name), loaded.files[0])
             return SourceFile(file.path, self.files.edit(file.text, key, value))
         except ConfigError as error:
             raise ConfigRefused(error.problems) from error
