@@ -26,6 +26,7 @@ from atp_engine.api.llm import ChatEndpoint
 from atp_engine.api.models import ModelList
 from atp_engine.api.ollama import GenerateCall, OllamaCall, OllamaEndpoint
 from atp_engine.api.ollama_models import OllamaModels
+from atp_engine.api.responses import StoredResponses
 from atp_engine.core.types import Dialect
 from atp_engine.parts import Parts
 from atp_engine.services.counting import Counting
@@ -60,14 +61,17 @@ def _hot(parts: Parts) -> HotEndpoints:
     return {
         ("POST", path): ChatEndpoint(
             dialect,
-            parts.completions,
+            walk,
             parts.keys,
             parts.new_id,
             lambda: parts.runtime.current.config.server.max_body_bytes,
         )
-        for path, dialect in (
-            ("/v1/chat/completions", Dialect.OPENAI_CHAT),
-            ("/v1/messages", Dialect.ANTHROPIC),
+        for path, dialect, walk in (
+            ("/v1/chat/completions", Dialect.OPENAI_CHAT, parts.completions),
+            ("/v1/messages", Dialect.ANTHROPIC, parts.completions),
+            ("/v1/responses", Dialect.OPENAI_RESPONSES, parts.responses),
+            ("/v1/completions", Dialect.OPENAI_COMPLETIONS, parts.completions),
+            ("/v1/embeddings", Dialect.OPENAI_EMBEDDINGS, parts.completions),
         )
     }
 
@@ -102,17 +106,26 @@ def _own(parts: Parts) -> HotEndpoints:
         ("POST", "/v1/ask"): AskEndpoint(parts.asking, parts.completions, parts.keys, parts.new_id, max_body),
         ("POST", "/v1/plan"): aside(None, answers.plan),
         ("POST", "/v1/observe"): aside(None, answers.observe),
+        ("POST", "/v1/responses/input_tokens"): aside(Dialect.OPENAI_RESPONSES, _stored_responses(parts).input_tokens),
         ("POST", "/v1/messages/count_tokens"): aside(Dialect.ANTHROPIC, answers.count_tokens),
     }
+
+
+def _stored_responses(parts: Parts) -> StoredResponses:
+    return StoredResponses(parts.responses, Counting(parts.runtime, parts.estimates))
 
 
 def _client_routes(parts: Parts) -> ClientRoutes:
     """What else a holder of a client key may ask."""
     models = ModelList(parts.runtime, parts.health, parts.clock)
     ollama = OllamaModels(models)
+    responses = _stored_responses(parts)
     return (
         ("GET", "/v1/models", models.all),
         ("GET", "/v1/models/{id:path}", models.one),
+        ("GET", "/v1/responses/{id}", responses.one),
+        ("DELETE", "/v1/responses/{id}", responses.remove),
+        ("GET", "/v1/responses/{id}/input_items", responses.input_items),
         ("GET", "/v1beta/models", models.all),
         ("GET", "/v1beta/models/{id:path}", models.one),
         ("GET", "/api/tags", ollama.tags),

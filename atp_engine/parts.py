@@ -41,6 +41,7 @@ from atp_engine.services.notices import Notices
 from atp_engine.services.observatory import Observatory
 from atp_engine.services.playground import Playground
 from atp_engine.services.recorder import Recorder
+from atp_engine.services.responses import Responses
 from atp_engine.services.runtime import Runtime
 from atp_engine.services.sessions import Sessions
 from atp_engine.services.slots import Slots
@@ -60,6 +61,7 @@ from atp_engine.storage.feedback import FeedbackRepository
 from atp_engine.storage.keys import KeyRepository
 from atp_engine.storage.keys_admin import TokenRepository
 from atp_engine.storage.requests import RequestRepository
+from atp_engine.storage.responses import ResponseRepository
 from atp_engine.storage.sessions import SessionRepository
 from atp_engine.storage.windows import WindowRepository
 from atp_engine.system import RequestIds
@@ -147,6 +149,8 @@ class Parts:
         self.recorder.apply(loaded.config)
         attempts = Attempts(clock, self._rng, Router(), self.health, self.live, asyncio.sleep, self.slots)
         self.completions = Completions(self.runtime, self.sessions, self.door, attempts, self.recorder, self.windows)
+        kept = ResponseRepository(self.database)
+        self.responses = Responses(self.completions, self.runtime, kept, clock)
         self.asking = Asking(self.runtime, attempts, self.health, self.estimates, clock)
         history = History(clock, self.live, self.repository, self.bodies, self.feedback)
         self.playground = Playground(self.completions, attempts, self.runtime, history, self.new_id)
@@ -163,6 +167,7 @@ class Parts:
         self.vitals.watch_drops("bodies", lambda: self.bodies.skipped + self.bodies.lost)
         self.vitals.watch_damage(lambda: _told("the database", self.database.quarantined))
         self.vitals.watch_damage(lambda: _told("the store of bodies", self.bodies.quarantined))
+        self.vitals.watch_drops("responses", lambda: self.responses.lost)
         self.vitals.watch_drops("sessions", lambda: self.sessions.evicted)
         self.observatory = Observatory(
             self.bus,

@@ -11,7 +11,7 @@ import asyncio
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -23,7 +23,6 @@ from atp_engine.core.ports import NewId
 from atp_engine.core.text import safe_text
 from atp_engine.core.types import Caller, Dialect, PriceState
 from atp_engine.services.attempt import Head, RawCall
-from atp_engine.services.completions import Completions
 from atp_engine.services.keys import Keys
 from atp_engine.services.live import LiveRequest
 
@@ -189,18 +188,24 @@ class CheckedEndpoint(ABC):
         sink.refuse(status, headers, body, is_last=isinstance(error, PayloadTooLarge))
 
 
+class Walk(Protocol):
+    """What answers calls that are routed to models: `Completions`, or a service before it."""
+
+    def run(self, call: RawCall, caller: Caller, sink: ClientCall) -> Coroutine[Any, Any, None]:
+        """As `Completions.run`."""
+        ...
+
+
 class ChatEndpoint(CheckedEndpoint):
     """`POST /v1/chat/completions`, `POST /v1/messages` and their like, by dialect: what is routed to models."""
 
-    def __init__(
-        self, dialect: Dialect, completions: Completions, keys: Keys, new_id: NewId, max_body: Callable[[], int]
-    ) -> None:
+    def __init__(self, dialect: Dialect, walk: Walk, keys: Keys, new_id: NewId, max_body: Callable[[], int]) -> None:
         super().__init__(dialect, keys, new_id, max_body)
-        self._completions = completions
+        self._walk = walk
 
     def answer(self, call: RawCall, caller: Caller, exchange: Any) -> Coroutine[Any, Any, None]:
         """The walk, with the exchange as its sink."""
-        return self._completions.run(call, caller, exchange)
+        return self._walk.run(call, caller, exchange)
 
 
 def stream_head(kind: bytes) -> bytes:

@@ -6,6 +6,7 @@
     |  `- ConfigConflict               409, the file was changed underneath
     |- InvalidRequest                  the client's call is wrong (4xx)
     |  |- UnknownModel                 404, names near models
+    |  |- UnknownResponse              404, a stored answer that is not there or not the caller's
     |  |- PayloadTooLarge              413, before the body is parsed
     |  `- UnsupportedFeature           400, content that the target dialect cannot carry
     |- AuthError
@@ -111,6 +112,13 @@ class UnknownModel(InvalidRequest):
     """No route, deployment or model pattern has this name; the message lists near names."""
 
     code = "model_not_found"
+    http_status = 404
+
+
+class UnknownResponse(InvalidRequest):
+    """No answer of this id is kept for this caller."""
+
+    code = "response_not_found"
     http_status = 404
 
 

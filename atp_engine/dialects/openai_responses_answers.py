@@ -58,6 +58,8 @@ _DEFAULTS: Mapping[str, Any] = MappingProxyType(
 )
 ECHOED = frozenset(_DEFAULTS) | {"prompt_cache_key", "safety_identifier"}
 """Fields of a request that its answer repeats."""
+BUILT_UPON = "atp_previous_response_id"
+"""In a body that was made whole here, the id of the answer that it builds upon: repeated, never sent up."""
 
 
 def decode_reply(body: bytes) -> ir.ChatResult:

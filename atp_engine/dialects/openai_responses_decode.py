@@ -12,7 +12,7 @@ from atp_engine.core.errors import InvalidRequest
 from atp_engine.dialects import ir
 from atp_engine.dialects.fields import BOOL, CONTENT, COUNT, FLOAT, ITEMS, RAW, STR, STR_OR_OBJECT, STRINGS, Fields
 from atp_engine.dialects.images import document_from_url, image_from_url
-from atp_engine.dialects.openai_responses_answers import thinking_of
+from atp_engine.dialects.openai_responses_answers import BUILT_UPON, thinking_of
 from atp_engine.dialects.reading import NULL
 
 _ROLES = {
@@ -73,7 +73,7 @@ def _refuse_state(top: Fields) -> None:
 
 def _skip_ours(top: Fields) -> None:
     """What the router itself keeps or repeats, and what asks for nothing."""
-    top.skip("store", "metadata", "stream_options")
+    top.skip("store", "metadata", "stream_options", BUILT_UPON)
     for name in top.take("include", STRINGS) or ():
         if name != _SEALED:
             top.dropped.add(f"include.{name}")

@@ -13,7 +13,7 @@ import msgspec
 from atp_engine.core.errors import InvalidRequest
 from atp_engine.core.types import RequestFacts
 from atp_engine.dialects.estimate import BYTES_PER_TOKEN
-from atp_engine.dialects.openai_responses_answers import ECHOED
+from atp_engine.dialects.openai_responses_answers import BUILT_UPON, ECHOED
 from atp_engine.dialects.prompt_size import IMAGE_TYPES, MEDIA_TYPES, prompt_size
 from atp_engine.dialects.reading import (
     NULL,
@@ -117,6 +117,8 @@ def read_facts(body: bytes, bytes_per_token: float = BYTES_PER_TOKEN) -> Request
 
 def _echo(body: bytes) -> dict[str, msgspec.Raw]:
     fields = decode_body(_FIELDS, body)
+    if BUILT_UPON in fields:
+        fields["previous_response_id"] = fields[BUILT_UPON]
     return {name: raw.copy() for name, raw in fields.items() if name in ECHOED and raw != NULL}
 
 

@@ -13,6 +13,7 @@ from atp_engine.core.types import RequestFacts
 from atp_engine.dialects import json_text
 from atp_engine.dialects.bridge import Reply, StreamTap
 from atp_engine.dialects.event_tap import EventTap
+from atp_engine.dialects.openai_responses_answers import BUILT_UPON
 from atp_engine.dialects.openai_responses_wire import (
     Event,
     arguments_of,
@@ -47,6 +48,7 @@ _OTHERS = frozenset(
 
 def adjust(fields: dict[str, msgspec.Raw], facts: RequestFacts) -> None:
     """Takes out reasoning that another vendor sealed, for which this one refuses the whole request."""
+    fields.pop(BUILT_UPON, None)
     if facts.has_unsigned_thinking:
         kept = [item for item in _ITEMS.decode(fields["input"]) if not _is_foreign(item)]
         fields["input"] = msgspec.Raw(msgspec.json.encode(kept))

@@ -25,6 +25,7 @@ from atp_engine.dialects import ir
 from atp_engine.dialects.codecs import decode_request
 from atp_engine.dialects.estimate import BYTES_PER_TOKEN, IMAGE_TOKENS, estimate_tokens
 from atp_engine.dialects.faults import fault_from_reply
+from atp_engine.dialects.openai_embeddings import read_wanted
 from atp_engine.dialects.prompt_size import prompt_size
 from atp_engine.providers.provider import ProviderCall
 from atp_engine.providers.simulated_answer import compose, said_by_user
@@ -40,6 +41,7 @@ from atp_engine.providers.simulated_models import (
 )
 from atp_engine.providers.simulated_response import Pacer, Piece, SimulatedResponse, Sleep
 from atp_engine.providers.simulated_script import INTERRUPTIONS, Script
+from atp_engine.providers.simulated_vectors import embeddings
 
 _SSE, _NDJSON = b"text/event-stream; charset=utf-8", b"application/x-ndjson"
 _SLOW_FACTOR = 10.0
@@ -72,6 +74,8 @@ class SimulatedProvider:
             return self._refused(Fault("404"), pacer, f"The model `{call.deployment.model[:80]}` does not exist.")
         name, model, asked = found
         chance = Chance(self._seed, name.encode(), call.body)
+        if call.wire is Dialect.OPENAI_EMBEDDINGS:
+            return await self._embed(call, name, model, asked, chance, pacer)
         try:
             request = decode_request(self._dialect, call.body)
         except InvalidRequest as error:
@@ -141,6 +145,30 @@ class SimulatedProvider:
         headers = [(b"content-type", kind), (b"x-request-id", script.id.encode())]
         pieces = script.stream() if call.is_stream else script.whole()
         return SimulatedResponse(200, headers, pieces, pacer, script.ending)
+
+    async def _embed(
+        self,
+        call: ProviderCall,
+        name: str,
+        model: SimulatedModel,
+        asked: Fault | None,
+        chance: Chance,
+        pacer: Pacer,
+    ) -> SimulatedResponse:
+        """Vectors, after the time to a first token; faults are asked for as in a chat, at the last text."""
+        try:
+            wanted = read_wanted(call.body)
+        except InvalidRequest as error:
+            await pacer.until(pacer.began)
+            return self._refused(Fault("400"), pacer, error.public_message)
+        faults = [*chance_faults(model.profile, chance), *directed_faults(wanted.texts[-1], name)]
+        faults += [asked] if asked is not None else []
+        await pacer.until(pacer.began + model.profile.ttft_ms / 1000.0 * chance.between(0.75, 1.25))
+        for fault in faults:
+            if refusal(Dialect.OPENAI_EMBEDDINGS, fault.name) is not None:
+                return self._refused(fault, pacer)
+        body = embeddings(wanted, call.deployment.model)
+        return SimulatedResponse(200, [(b"content-type", b"application/json")], iter([Piece(0.0, body)]), pacer, "")
 
     def _refused(self, fault: Fault, pacer: Pacer, message: str = "") -> SimulatedResponse:
         found = refusal(self._dialect, fault.name, message)

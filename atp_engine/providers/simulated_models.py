@@ -86,6 +86,7 @@ BUILT_IN: dict[str, SimulatedModel] = {
         0.15,
         0.60,
     ),
+    "sim-embed": SimulatedModel(SimulatedProfile(ttft_ms=20, output_tokens=1, quality=0.5), 0.02),
     "sim-thinking": SimulatedModel(
         SimulatedProfile(ttft_ms=500, tokens_per_s=60, output_tokens=200, quality=0.9), 1.10, 4.40, is_thinking=True
     ),

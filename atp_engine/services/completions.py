@@ -18,8 +18,9 @@ from atp_engine.core.errors import (
     UnknownModel,
 )
 from atp_engine.core.text import safe_text
-from atp_engine.core.types import Caller, RequestState, RouteDecision
+from atp_engine.core.types import Caller, RequestFacts, RequestState, RouteDecision
 from atp_engine.dialects.facts import read_facts
+from atp_engine.routing.table import Route
 from atp_engine.services.access import check_access, forbidden
 from atp_engine.services.admission import Door, Permit
 from atp_engine.services.attempt import Attempt, Job, RawCall, Sink, accepts_restart
@@ -115,7 +116,7 @@ class Completions:
             if call.steer is not None:
                 decision = live.decision = call.steer(runtime, route, facts, decision)
             if decision.is_empty:
-                raise _no_route(decision)
+                raise _no_route(decision, route, facts)
             live.state = _CONNECTING
             may_restart = route.midstream != "end" and accepts_restart(route, call, facts)
             job = Job(runtime, route, live, call, facts, sink, permit, may_restart)
@@ -160,7 +161,11 @@ def _unknown_model(asked: str, runtime: Runtime) -> str:
     return f"no route or model is called {safe_text(asked, limit=128)!r}; {hint}"
 
 
-def _no_route(decision: RouteDecision) -> NoRoute:
+def _no_route(decision: RouteDecision, route: Route, facts: RequestFacts) -> ATPError:
+    """Why nothing is left; a route that gives something else altogether is the client's mistake."""
     reasons = {candidate.deployment: candidate.reason for candidate in decision.candidates}
     listed = "; ".join(f"{deployment}: {reason}" for deployment, reason in reasons.items())
-    return NoRoute(f"no deployment of {decision.route} can take this request ({listed})", reasons=reasons)
+    message = f"no deployment of {decision.route} can take this request ({listed})"
+    if all(spec.is_embedding is not facts.is_embedding for spec in route.deployments):
+        return InvalidRequest(message, param="model")
+    return NoRoute(message, reasons=reasons)

@@ -323,6 +323,27 @@ def m0011_queue_wait(database: Database) -> None:
     database.execute("ALTER TABLE requests ADD COLUMN queue_wait_ms REAL")
 
 
+def m0012_responses(database: Database) -> None:
+    """Answers of `/v1/responses` with their turns' input, kept for a while."""
+    database.execute(
+        """
+        CREATE TABLE responses (
+            id TEXT PRIMARY KEY,
+            key_id TEXT NOT NULL,
+            deployment TEXT NOT NULL,
+            provider TEXT NOT NULL,
+            dialect TEXT NOT NULL,
+            previous_id TEXT NOT NULL,
+            created_at REAL NOT NULL,
+            input BLOB NOT NULL,
+            body BLOB NOT NULL,
+            bytes INTEGER NOT NULL
+        )
+        """
+    )
+    database.execute("CREATE INDEX responses_by_age ON responses(created_at, bytes)")
+
+
 _STEPS = (
     m0001_requests,
     m0002_summaries,
@@ -334,4 +355,5 @@ _STEPS = (
     m0008_feedback,
     m0010_config_versions,
     m0011_queue_wait,
+    m0012_responses,
 )

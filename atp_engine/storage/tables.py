@@ -142,5 +142,11 @@ SESSIONS = Table(
 )
 """Sums arrive as what was added since the last save, so a session that comes back goes on counting."""
 
-ALL = (REQUESTS, KINDS, DECISIONS, ATTEMPTS, SESSIONS)
+RESPONSES = Table(
+    "responses",
+    ("id", "key_id", "deployment", "provider", "dialect", "previous_id", "created_at", "input", "body", "bytes"),
+    verb="INSERT OR REPLACE",
+)
+
+ALL = (REQUESTS, KINDS, DECISIONS, ATTEMPTS, SESSIONS, RESPONSES)
 ATTEMPTS_PER_REQUEST = 1000
