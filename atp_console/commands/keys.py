@@ -11,6 +11,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
+from math import isfinite
 from typing import TypeVar
 
 import msgspec
@@ -84,6 +85,8 @@ class _Caller:
 
 
 def _create(call: _Caller, arguments: Namespace) -> None:
+    if arguments.max_usd is not None and not isfinite(arguments.max_usd):
+        raise Refused("--max-usd is a finite number", 2)
     limits = (arguments.max_usd, arguments.max_tokens, arguments.max_parallel)
     window = KeyWindow(
         period=arguments.period,
