@@ -106,9 +106,11 @@ class _Turns:
         self._count += 1
         fields.skip("type")
         function.skip("index")
-        name, arguments = function.need("name", STR), function.take("arguments", STR_OR_OBJECT)
+        name, arguments = function.need("name", STR), bytes(function.take("arguments", RAW) or b"{}")
+        if not arguments.startswith((b"{", b'"')):
+            raise function.wrong("arguments", "must be an object")
         function.close()
-        text = arguments if isinstance(arguments, str) else msgspec.json.encode(arguments or {}).decode()
+        text = STR.decode(arguments) if arguments.startswith(b'"') else arguments.decode()
         call = ir.ToolCall(fields.take("id", STR) or f"call_{self._count}", name, text)
         self._open.append(call)
         return call

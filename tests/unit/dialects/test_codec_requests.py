@@ -13,8 +13,9 @@ from atp_engine.core.errors import ATPError, InvalidRequest, UnsupportedFeature
 from atp_engine.core.types import Dialect
 from atp_engine.dialects import ir
 from atp_engine.dialects.bridges import bridge
-from atp_engine.dialects.codecs import CHAT_DIALECTS, codec, decode_request
+from atp_engine.dialects.codecs import codec, decode_request
 from atp_engine.dialects.facts import read_facts
+from tests.support.dialects import SSE_DIALECTS
 
 OPENAI, ANTHROPIC = Dialect.OPENAI_CHAT, Dialect.ANTHROPIC
 HI = [{"role": "user", "content": "Hi"}]
@@ -142,7 +143,7 @@ def test_names_of_dropped_fields_are_few_short_and_harmless() -> None:
 def test_half_an_emoji_becomes_a_replacement_character() -> None:
     said = b'[{"role":"user","content":"a\\ud83c"}]'
     body = b'{"model":"m","max_tokens":1,"messages":%b,"input":%b}' % (said, said)
-    for dialect in CHAT_DIALECTS:
+    for dialect in SSE_DIALECTS:
         assert decode_request(dialect, body).messages[0].parts == (ir.Text("a\ufffd"),)
 
 
@@ -167,7 +168,7 @@ def test_ids_that_anthropic_refuses_stay_equal_for_call_and_result() -> None:
 
 
 def test_every_dialect_has_the_words_of_every_finish() -> None:
-    for dialect in CHAT_DIALECTS:
+    for dialect in SSE_DIALECTS:
         assert set(codec(dialect).FINISH) == set(ir.FinishReason)
 
 
@@ -202,7 +203,7 @@ TREES = st.recursive(
 
 @settings(max_examples=150, deadline=None)
 @given(
-    st.sampled_from(list(CHAT_DIALECTS)),
+    st.sampled_from(list(SSE_DIALECTS)),
     ROLES,
     TREES,
     st.dictionaries(KEYS | st.sampled_from(["tools", "tool_choice"]), TREES, max_size=3),
@@ -211,7 +212,7 @@ def test_no_tree_makes_reading_fail_otherwise(dialect: Dialect, role: str, conte
     body = json.dumps(
         {"model": "m", "max_tokens": 5, "messages": [{"role": role, "content": content, **more}], **more}
     ).encode()
-    for other in CHAT_DIALECTS:
+    for other in SSE_DIALECTS:
         try:
             bridge(dialect, other).request(body, read_facts(dialect, body), "m")
         except ATPError as error:
@@ -220,7 +221,7 @@ def test_no_tree_makes_reading_fail_otherwise(dialect: Dialect, role: str, conte
 
 
 @settings(deadline=None)
-@given(st.sampled_from(list(CHAT_DIALECTS)), st.binary(max_size=200))
+@given(st.sampled_from(list(SSE_DIALECTS)), st.binary(max_size=200))
 def test_no_bytes_make_reading_fail_otherwise(dialect: Dialect, body: bytes) -> None:
     for read in (decode_request, read_facts):
         with pytest.raises(InvalidRequest):

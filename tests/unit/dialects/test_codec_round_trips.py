@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from atp_engine.core.types import Dialect, RequestFacts, TokenUsage
 from atp_engine.dialects import ir
 from atp_engine.dialects.bridges import bridge
-from atp_engine.dialects.codecs import CHAT_DIALECTS, codec, decode_request, encode_reply, stream_encoder
+from atp_engine.dialects.codecs import codec, decode_request, encode_reply, stream_encoder
 from atp_engine.dialects.facts import read_facts
 from atp_engine.dialects.sse import events
+from tests.support.dialects import SSE_DIALECTS
 
-DIALECTS = st.sampled_from(list(CHAT_DIALECTS))
+DIALECTS = st.sampled_from(list(SSE_DIALECTS))
 FACTS = RequestFacts("m", True, False, False, False, True, False, 0, 40, 10, 1, "", b"")
 relaxed = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -268,7 +269,7 @@ def test_a_shortened_stream_is_never_taken_for_a_whole_one(
     assert b"event: response.completed" not in written
 
 
-@pytest.mark.parametrize("dialect", list(CHAT_DIALECTS))
+@pytest.mark.parametrize("dialect", list(SSE_DIALECTS))
 def test_numbers_of_a_schema_survive_to_the_digit(dialect: Dialect) -> None:
     schema = b'{"type":"object","properties":{"n":{"maximum":12345678901234567890123,"multipleOf":1.0,"x":1e3}}}'
     tool = ir.Tool("t", "", msgspec.Raw(schema))

@@ -47,9 +47,12 @@ def ask(
     forward: tuple[tuple[bytes, bytes], ...] = (),
     query: bytes = b"",
     dialect: Dialect = Dialect.OPENAI_CHAT,
+    *,
+    model: str = "m",
+    is_stream: bool = False,
 ) -> ProviderCall:
-    spec = DeploymentSpec("mine/m", "mine", "m", dialect, 0, 0, True, True, False, 0)
-    return ProviderCall(spec, body, False, "req_1", forward, query, 5.0, 0.0, "ttft")
+    spec = DeploymentSpec("mine/m", "mine", model, dialect, 0, 0, True, True, False, 0)
+    return ProviderCall(spec, body, is_stream, "req_1", forward, query, 5.0, 0.0, "ttft")
 
 
 async def seen(upstream: Upstream, provider: HttpProvider, call: ProviderCall) -> SeenRequest:
@@ -104,9 +107,34 @@ async def test_azure_gets_its_own_key_header(pooled: PooledTransport) -> None:
 
 async def test_a_server_without_a_key_gets_none(pooled: PooledTransport) -> None:
     async with Upstream() as upstream:
-        request = await seen(upstream, provider(pooled, "ollama", None, base_url=upstream.url), ask())
+        request = await seen(upstream, provider(pooled, "vllm", None, base_url=upstream.url), ask())
     assert request.target == "/v1/chat/completions"  # a base_url without a path gets the row's
     assert not {"authorization", "x-api-key", "api-key"} & set(request.headers)
+
+
+async def test_gemini_has_model_and_method_in_the_path_and_its_own_key_header(pooled: PooledTransport) -> None:
+    async with Upstream() as upstream:
+        mine = provider(pooled, "gemini", base_url=f"{upstream.url}/v1beta")
+        whole = await seen(upstream, mine, ask(model="gemini-2.5-pro", query=b"key=x"))
+        streamed = await seen(upstream, mine, ask(model="models/a b/../c?d", is_stream=True))
+        compatible = provider(pooled, "gemini", base_url=upstream.url, dialect="openai_chat")
+        other = await seen(upstream, compatible, ask())
+    assert whole.target == "/v1beta/models/gemini-2.5-pro:generateContent"
+    assert whole.headers["x-goog-api-key"] == "sk-1"
+    assert "authorization" not in whole.headers
+    assert streamed.target == "/v1beta/models/a%20b/../c%3Fd:streamGenerateContent?alt=sse"
+    assert (other.target, other.headers["authorization"]) == ("/v1beta/openai/chat/completions", "Bearer sk-1")
+
+
+@pytest.mark.parametrize("root", ["", "/v1", "/v1/"])
+async def test_ollama_is_called_by_its_own_api_or_its_compatible_one(pooled: PooledTransport, root: str) -> None:
+    async with Upstream(answer(b'{"models":[{"name":"qwen3:8b"},{"name":""}]}')) as upstream:
+        mine = provider(pooled, "ollama", None, base_url=upstream.url + root)
+        assert (await seen(upstream, mine, ask())).target == "/api/chat"
+        assert await mine.models() == ["qwen3:8b"]
+        assert upstream.requests[-1].target == "/api/tags"
+        compatible = provider(pooled, "ollama", None, base_url=upstream.url + root, dialect="openai_chat")
+        assert (await seen(upstream, compatible, ask())).target == "/v1/chat/completions"
 
 
 async def test_a_custom_server_may_speak_anthropics_dialect(pooled: PooledTransport) -> None:
