@@ -67,8 +67,11 @@ def _texts(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:
 
 
 def _check_credentials(tree: Tree, complaints: Complaints) -> None:
-    for path, text in _texts(tree):
-        if path[-1] not in ("base_url", "proxy") and holds_credential(text):
+    found = [(path, text) for path, text in _texts(tree) if path[-1] not in ("base_url", "proxy")]
+    if not holds_credential("\n".join(text for _, text in found)):  # one look for all: nearly always enough
+        return
+    for path, text in found:
+        if holds_credential(text):
             complaints.add(path, "holds a credential itself", CREDENTIAL_HINT)
 
 

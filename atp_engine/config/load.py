@@ -18,7 +18,6 @@ from pydantic import ValidationError
 from atp_engine.config.checks import check
 from atp_engine.config.legacy import Alias, aliases
 from atp_engine.config.models import Config
-from atp_engine.config.positions import Positions
 from atp_engine.config.problems import Complaints
 from atp_engine.config.reading import MAX_FILE_BYTES, read_text, read_toml, refusal
 from atp_engine.config.sources import FRAGMENTS, MAX_FRAGMENTS, SourceFile, Sources, merged, plain
@@ -141,9 +140,8 @@ def parse(
         raise refusal(name, "is larger than 1 MiB, which no config file is")
     texts = [(str(file.path), plain(file.text)) for file in (SourceFile(path, text), *fragments)]
     trees = [(file, read_toml(content, file)) for file, content in texts]
-    places = [(file, Positions(content)) for file, content in texts]
-    sources = Sources(places)
-    tree = merged(trees, places) if fragments else trees[0][1]
+    sources = Sources(texts)
+    tree = merged(trees, sources) if fragments else trees[0][1]
     notices = _with_old(tree, old)
     complaints = Complaints(sources)
     check(tree, complaints, kinds)

@@ -7,6 +7,7 @@ with both places, never decided by an order that nobody remembers.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,10 +34,14 @@ class Place(NamedTuple):
 
 
 class Sources:
-    """Places of keys and values over all files; the first file is the main one."""
+    """Places of keys and values over all files; the first file is the main one.
 
-    def __init__(self, files: Sequence[tuple[str, Positions]]) -> None:
-        self._files = tuple(files)
+    A text is scanned when the first place in it is asked for: a good one mostly never is.
+    """
+
+    def __init__(self, texts: Sequence[tuple[str, str]]) -> None:
+        """`texts` by file name, as `plain` gives them."""
+        self._texts = tuple(texts)
 
     def key(self, path: KeyPath) -> Place:
         """Where the key stands, or the nearest table around it; the main file's first line when nowhere."""
@@ -48,8 +53,17 @@ class Sources:
         name, positions = self._holder(path)
         return Place(name, positions.value(path))
 
+    def main_or_holder(self, path: KeyPath) -> str:
+        """The file that states the key, or most of the way to it; the main one where none does."""
+        return self._texts[0][0] if len(self._texts) == 1 else self._holder(path)[0]
+
+    @cached_property
+    def places(self) -> tuple[tuple[str, Positions], ...]:
+        """Each file with its places."""
+        return tuple((name, Positions(text)) for name, text in self._texts)
+
     def _holder(self, path: KeyPath) -> tuple[str, Positions]:
-        return max(self._files, key=lambda file: file[1].depth(path))  # the first of equals
+        return max(self.places, key=lambda file: file[1].depth(path))  # the first of equals
 
 
 def plain(text: str) -> str:
@@ -57,14 +71,14 @@ def plain(text: str) -> str:
     return text.removeprefix("\ufeff").replace("\r\n", "\n")
 
 
-def merged(trees: Sequence[tuple[str, Mapping[str, Any]]], sources: Sequence[tuple[str, Positions]]) -> dict[str, Any]:
+def merged(trees: Sequence[tuple[str, Mapping[str, Any]]], sources: Sources) -> dict[str, Any]:
     """One tree of all; tables are joined. Raises ConfigError where two files state the same key."""
     whole: dict[str, Any] = {}
     owners: dict[KeyPath, int] = {}
     problems: list[ConfigProblem] = []
     for number, (name, tree) in enumerate(trees):
         for path, former in _join(whole, tree, (), owners, number):
-            first, again = sources[former], sources[number]
+            first, again = sources.places[former], sources.places[number]
             at, spot = first[1].key(path), again[1].key(path)
             dotted = ".".join(map(str, path))
             problems.append(

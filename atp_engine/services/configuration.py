@@ -333,7 +333,7 @@ class Configuration:
     def _edited(self, key: str, value: str | None) -> SourceFile:
         loaded = self._stage.loaded
         try:
-            name = loaded.sources.value(keypath(key)).file
+            name = loaded.sources.main_or_holder(keypath(key))
             file = next((one for one in loaded.files if str(one.path) == name), loaded.files[0])
             return SourceFile(file.path, self.files.edit(file.text, key, value))
         except ConfigError as error:

@@ -49,7 +49,6 @@ class ConfigRepository:
 
     async def add(self, version: ConfigVersion, files: tuple[ConfigFile, ...], entry: AuditEntry) -> None:
         """Stores a new version. Raises StorageError when it is not on the disk."""
-        packed = zlib.compress(json.dumps([[file.name, file.text] for file in files]).encode(), 6)
         row = (
             version.number,
             version.at,
@@ -58,11 +57,11 @@ class ConfigRepository:
             version.outcome,
             json.dumps(version.changes),
             version.digest,
-            packed,
         )
 
         def insert(connection: sqlite3.Connection) -> None:
-            connection.execute(_ADD, row)
+            packed = zlib.compress(json.dumps([[file.name, file.text] for file in files]).encode(), 6)
+            connection.execute(_ADD, (*row, packed))
             connection.execute(_PRUNE, (version.number, KEPT))
             append(connection, entry)
 
