@@ -148,7 +148,7 @@ REQUESTS = [
     ),
     _ask("unknown_knobs", service_tier="auto", container="c", mcp_servers=[], inference_geo=None),
     _ask(
-        "pdf_refused",
+        "pdf",
         [user([{"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "AA=="}}])],
     ),
     _ask("file_image_refused", [user([{"type": "image", "source": {"type": "file", "file_id": "f"}}])]),

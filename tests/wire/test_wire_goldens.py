@@ -17,11 +17,13 @@ from atp_engine.core.types import RequestFacts
 from atp_engine.dialects.bridge import StreamTap
 from atp_engine.dialects.bridges import bridge
 from atp_engine.dialects.facts import read_facts
-from tests.support import wire_cases_anthropic, wire_cases_openai
+from tests.support import wire_cases_anthropic, wire_cases_crossed, wire_cases_openai
 from tests.support.wire_cases import Case
 
-CASES = wire_cases_openai.CASES + wire_cases_anthropic.CASES
+CASES = wire_cases_openai.CASES + wire_cases_anthropic.CASES + wire_cases_crossed.CASES
 STREAMS = [case for case in CASES if case.kind == "stream"]
+_FEW_BYTES = 400
+_CROSSED = {case.id for case in wire_cases_crossed.CASES}
 SNAPSHOTS = Path(__file__).parents[2] / "snapshots" / "wire"
 CREATED = 1_764_000_000
 
@@ -107,7 +109,22 @@ def test_the_exchange_is_as_its_golden_says(case: Case, pytestconfig: pytest.Con
     assert outcome == json.loads(golden.read_text())
 
 
+def _split_everywhere(case: Case) -> Any:
+    """The case; the big ones of the many pairs only in long runs."""
+    marks = [pytest.mark.long] if case.id in _CROSSED and len(case.sent) > _FEW_BYTES else []
+    return pytest.param(case, id=case.id, marks=marks)
+
+
 @pytest.mark.parametrize("case", STREAMS, ids=[case.id for case in STREAMS])
+def test_a_stream_means_the_same_byte_by_byte(case: Case) -> None:
+    sent = case.sent.encode()
+    whole, told = _drive(case, sent)
+    written, tap = _drive(case, *(sent[place : place + 1] for place in range(len(sent))))
+    assert written == whole
+    assert (tap.is_complete, tap.usage, _error(tap.error)) == (told.is_complete, told.usage, _error(told.error))
+
+
+@pytest.mark.parametrize("case", [_split_everywhere(case) for case in STREAMS])
 def test_a_stream_means_the_same_wherever_it_is_split(case: Case) -> None:
     sent = case.sent.encode()
     whole, told = _drive(case, sent)
@@ -115,9 +132,7 @@ def test_a_stream_means_the_same_wherever_it_is_split(case: Case) -> None:
         written, tap = _drive(case, sent[:place], sent[place:])
         assert written == whole, f"split at byte {place}"
         assert (tap.is_complete, tap.usage, tap.content_events) == (told.is_complete, told.usage, told.content_events)
-    written, tap = _drive(case, *(sent[place : place + 1] for place in range(len(sent))))
-    assert written == whole
-    assert _error(tap.error) == _error(told.error)
+        assert _error(tap.error) == _error(told.error)
 
 
 def test_no_golden_is_left_without_its_case() -> None:
