@@ -23,6 +23,7 @@ class Scope(StrEnum):
     METRICS = "Metrics"
     MODELS = "Models"
     LOGS = "Logs"
+    PLAY = "Playground"
     REQUEST = "Request"
 
 
@@ -56,6 +57,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("screen.metrics", Scope.GLOBAL, ("3",), "Metrics: traffic over time, in charts"),
     Action("screen.models", Scope.GLOBAL, ("4",), "Models: health, speed and price of every deployment"),
     Action("screen.logs", Scope.GLOBAL, ("7",), "Logs: what the engine said, and who did what"),
+    Action("screen.play", Scope.GLOBAL, ("8",), "Playground: a prompt to several models side by side"),
     Action("screen.last", Scope.GLOBAL, ("minus",), "Back to the screen before"),
     Action("pane.next", Scope.GLOBAL, ("tab", "l"), "Next pane", "pane", 45),
     Action("pane.previous", Scope.GLOBAL, ("shift+tab", "h"), "Previous pane"),
@@ -84,6 +86,17 @@ ACTIONS: tuple[Action, ...] = (
     Action("copy", Scope.LIVE, ("y",), "Copy id, curl, JSON or text", "copy", 24),
     Action("export", Scope.LIVE, ("e",), "Write the visible rows to a CSV or JSONL file", "export", 27),
     Action("cancel", Scope.LIVE, ("x",), "Cancel the selected request", "cancel", 23, is_mutating=True),
+    Action(
+        "replay",
+        Scope.LIVE,
+        ("r",),
+        "Send it again, beside its recorded answer",
+        "replay",
+        29,
+        is_mutating=True,
+    ),
+    Action("replay.as", Scope.LIVE, ("R",), "Send the request to another model", is_mutating=True),
+    Action("whatif", Scope.LIVE, ("W",), "How the request would be routed now, sending nothing"),
     Action("test", Scope.LIVE, ("t",), "Send a test request through the simulated model", "test", 30, is_mutating=True),
     Action("session.filter", Scope.SESSIONS, ("slash",), "Find a session by any of its words", "find", 22),
     Action("chart.next", Scope.METRICS, ("right",), "Next chart", "chart", 20),
@@ -99,6 +112,21 @@ ACTIONS: tuple[Action, ...] = (
     Action("log.filter", Scope.LOGS, ("slash",), "Find lines by their words", "find", 22),
     Action("log.level", Scope.LOGS, ("v",), "Least severe level shown", "level", 23),
     Action("log.copy", Scope.LOGS, ("y",), "Copy the record", "copy", 24),
+    Action("play.edit", Scope.PLAY, ("i",), "Write the prompt", "prompt", 20),
+    Action("play.models", Scope.PLAY, ("m",), "Choose the models, up to three", "models", 21),
+    Action(
+        "play.send",
+        Scope.PLAY,
+        ("ctrl+s",),
+        "Send the prompt to every chosen model",
+        "send",
+        22,
+        is_mutating=True,
+        is_priority=True,
+    ),
+    Action("play.compare", Scope.PLAY, ("b",), "Compare the answers with the first one", "compare", 23),
+    Action("play.copy", Scope.PLAY, ("y",), "Copy the answer", "copy", 24),
+    Action("play.cancel", Scope.PLAY, ("x",), "Cancel what is running", "cancel", 25, is_mutating=True),
     Action("tab.overview", Scope.REQUEST, ("a",), "All: timeline, why and numbers", "all", 20),
     Action("tab.why", Scope.REQUEST, ("b",), "Why: every candidate and its reason", "why", 21),
     Action("tab.request", Scope.REQUEST, ("c",), "What the client sent", "request", 22),
@@ -107,6 +135,17 @@ ACTIONS: tuple[Action, ...] = (
     Action("request.newer", Scope.REQUEST, ("right_square_bracket",), "The session's next request", "next", 25),
     Action("body.form", Scope.REQUEST, ("v",), "Bodies as text, or as they were sent", "raw", 26),
     Action("request.copy", Scope.REQUEST, ("y",), "Copy id, curl, JSON or text", "copy", 27),
+    Action(
+        "request.replay",
+        Scope.REQUEST,
+        ("r",),
+        "Send it again, beside its recorded answer",
+        "replay",
+        28,
+        is_mutating=True,
+    ),
+    Action("request.replay_as", Scope.REQUEST, ("R",), "Send it to another model", is_mutating=True),
+    Action("request.whatif", Scope.REQUEST, ("W",), "How it would be routed now, sending nothing", "what-if", 29),
     Action("request.export", Scope.REQUEST, ("e",), "Write everything about this request to a JSON file", "export", 28),
     Action("request.cancel", Scope.REQUEST, ("x",), "Cancel this request", "cancel", 29, is_mutating=True),
 )

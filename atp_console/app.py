@@ -36,6 +36,7 @@ from atp_console.screens.live import LiveScreen
 from atp_console.screens.logs import LogsScreen
 from atp_console.screens.metrics import MetricsScreen
 from atp_console.screens.models import ModelsScreen
+from atp_console.screens.play import PlayScreen
 from atp_console.screens.request import RequestScreen
 from atp_console.screens.sessions import SessionsScreen
 from atp_console.source import EngineSource, ReadOnlySource
@@ -83,6 +84,7 @@ class ConsoleApp(App[ExitChoice], inherit_bindings=False):
         "metrics": MetricsScreen,
         "models": ModelsScreen,
         "logs": LogsScreen,
+        "play": PlayScreen,
     }
 
     def __init__(
@@ -266,6 +268,8 @@ class ConsoleApp(App[ExitChoice], inherit_bindings=False):
         screen = self.screen
         if isinstance(screen, LiveScreen) and event.query:
             screen.set_query(event.query)
+        elif isinstance(screen, PlayScreen) and event.replay is not None:
+            screen.show_replay(event.replay)
         elif isinstance(screen, ModelsScreen) and event.id:
             screen.paint_all()
             screen.deployments.go_to(event.id)

@@ -13,6 +13,8 @@ from atp_engine.client.errors import EngineRefused
 from atp_engine.client.follow import Batch
 from atp_engine.core.log_views import AuditPage, LogPage
 from atp_engine.core.metrics_views import MetricsView
+from atp_engine.core.play_views import PlayAsk, PlayStarted
+from atp_engine.core.types import RouteDecision
 from atp_engine.core.views import LaunchCode, RequestDetail, RequestPage, Snapshot, Tail, TrialReply
 
 
@@ -59,6 +61,18 @@ class EngineSource(Protocol):
         """Sends one request through the whole walk."""
         ...
 
+    async def play(self, ask: PlayAsk) -> PlayStarted:
+        """Sends a prompt to a route or model."""
+        ...
+
+    async def replay(self, id: str, model: str = "") -> PlayStarted:
+        """Sends a recorded request again."""
+        ...
+
+    async def decide(self, id: str, model: str = "") -> RouteDecision:
+        """How a recorded request would be routed now."""
+        ...
+
     async def launch_code(self) -> LaunchCode:
         """A one-time code that opens the dashboard."""
         ...
@@ -80,6 +94,7 @@ class ReadOnlySource:
         self.metrics = source.metrics
         self.logs = source.logs
         self.audit = source.audit
+        self.decide = source.decide
         self.aclose = source.aclose
 
     async def cancel(self, id: str) -> bool:
@@ -87,6 +102,14 @@ class ReadOnlySource:
         raise _read_only()
 
     async def test_request(self, model: str = "") -> TrialReply:
+        """Refused."""
+        raise _read_only()
+
+    async def play(self, ask: PlayAsk) -> PlayStarted:
+        """Refused."""
+        raise _read_only()
+
+    async def replay(self, id: str, model: str = "") -> PlayStarted:
         """Refused."""
         raise _read_only()
 

@@ -18,7 +18,7 @@ from textual.app import ComposeResult
 from textual.message import Message
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import Input
+from textual.widgets import Input, TextArea
 
 from atp_console import format as fmt
 from atp_console.actions import BY_ID, Action, Scope, actions_of, is_typed
@@ -50,16 +50,28 @@ TABS = (
     ("3", "Metrics", "metrics"),
     ("4", "Models", "models"),
     ("7", "Logs", "logs"),
+    ("8", "Play", "play"),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """A recorded request with its answer's text, and the request that was started anew from it."""
+
+    recorded_id: str
+    recorded_text: str
+    started_id: str
+    model: str
 
 
 @dataclass
 class Go(Message):
-    """Asks the app for another screen: requests that match `query`, a request, or a deployment."""
+    """Asks the app for another screen: requests that match `query`, a request, a deployment, or a replay."""
 
     tab: str
     query: str = ""
     id: str = ""
+    replay: Replay | None = None
 
 
 class ConsoleScreen(Screen[None], inherit_bindings=False):
@@ -202,7 +214,7 @@ class ConsoleScreen(Screen[None], inherit_bindings=False):
     def live_actions(self) -> list[tuple[Action, list[str]]]:
         """The actions that have a key here and now, each with its keys."""
         found: dict[str, list[str]] = {}
-        is_typing = isinstance(self.focused, Input)
+        is_typing = isinstance(self.focused, (Input, TextArea))
         for key, active in self.active_bindings.items():
             action_id = active.binding.id
             if action_id in BY_ID and active.enabled and not (is_typing and is_typed(key)):

@@ -347,6 +347,18 @@ class LiveScreen(FilteredRequests):
             Picker(self.desk.look, f"Export {len(rows):,} rows as", items, is_searchable=False), chosen
         )
 
+    def do_replay(self) -> None:
+        """Sends the selected request again."""
+        self.replay_request()
+
+    def do_replay_as(self) -> None:
+        """Sends it to another model."""
+        self.replay_request_as()
+
+    def do_whatif(self) -> None:
+        """How it would be routed now."""
+        self.ask_whatif()
+
     def do_cancel(self) -> None:
         """Ends the selected request after a question."""
         self.cancel_request()

@@ -271,6 +271,18 @@ class RequestScreen(RequestActs):
         if detail is not None:
             self.save(f"atp-{safe_text(detail.request.id, limit=60)}.json", lambda: copying.as_json(detail))
 
+    def do_request_replay(self) -> None:
+        """Sends it again."""
+        self.replay_request()
+
+    def do_request_replay_as(self) -> None:
+        """Sends it to another model."""
+        self.replay_request_as()
+
+    def do_request_whatif(self) -> None:
+        """How it would be routed now."""
+        self.ask_whatif()
+
     def do_request_cancel(self) -> None:
         """Ends it after a question."""
         self.cancel_request()

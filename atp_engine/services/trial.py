@@ -20,7 +20,7 @@ _CALLER = Caller(key_id="atp-console", key_name="console")
 
 
 class Collected:
-    """A sink that keeps the answer's text instead of sending it."""
+    """A sink that keeps the answer's text instead of sending it: for requests that no client waits for."""
 
     def __init__(self) -> None:
         self.is_open = False
@@ -31,12 +31,17 @@ class Collected:
     async def open(self, live: LiveRequest, first: bytes) -> None:
         """The stream has begun."""
         self.is_open = True
+        self.live = live
+        self.push(first)
 
     async def write(self, events: bytes) -> None:
-        """The text is read from the tap in the end."""
+        """As `push`."""
+        self.push(events)
 
     def push(self, events: bytes) -> bool:
-        """As `write`."""
+        """Keeps the events where bodies are kept; the text is read from the tap in the end."""
+        if self.live is not None and self.live.capture is not None:
+            self.live.capture.add(events)
         return True
 
     def close(self, live: LiveRequest, last: bytes) -> None:

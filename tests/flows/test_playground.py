@@ -44,6 +44,7 @@ async def test_a_prompt_is_a_real_request_that_can_be_followed_by_its_id(tmp_pat
         assert detail["request"]["served"] == "large"
         assert detail["request"]["key_name"] == "console"
         assert detail["request"]["cost_nusd"] > 0
+        assert detail["response_body"].count("data: ") > 3, "the whole stream is kept"
         sent = json.loads(detail["request_body"])
         assert sent["max_tokens"] == 12
         assert [message["role"] for message in sent["messages"]] == ["system", "user"]

@@ -12,7 +12,8 @@ from atp_engine.client.follow import Batch
 from atp_engine.core.events import AnyEvent
 from atp_engine.core.log_views import AuditPage, AuditView, LogLine, LogPage
 from atp_engine.core.metrics_views import MetricsView, TrafficPoint
-from atp_engine.core.types import PriceState, RequestState
+from atp_engine.core.play_views import PlayAsk, PlayStarted
+from atp_engine.core.types import PriceState, RequestState, RouteDecision
 from atp_engine.core.views import (
     Connection,
     DeploymentView,
@@ -190,6 +191,7 @@ class ReplaySource:
         self.older: list[RequestView] = []
         self.acts: list[tuple[str, str]] = []
         self.traffic = MetricsView("", 15.0, NOW - 885.0, "", (NO_TRAFFIC,) * 60, (), is_partial=False)
+        self.plays: dict[str, str] = {}
         self.log_lines: list[LogLine] = []
         self.audited: list[AuditView] = []
         self.windows_read: list[tuple[str, str]] = []
@@ -254,6 +256,25 @@ class ReplaySource:
         """The scripted acts."""
         self._check()
         return AuditPage(tuple(self.audited[:limit]), 0)
+
+    async def play(self, ask: PlayAsk) -> PlayStarted:
+        """Taken note of; the request is the one scripted for this model."""
+        self._check()
+        self.acts.append(("play", f"{ask.model}: {ask.prompt}"))
+        return PlayStarted(self.plays[ask.model], ask.model)
+
+    async def replay(self, id: str, model: str = "") -> PlayStarted:
+        """As `play`."""
+        self._check()
+        self.acts.append(("replay", f"{id} on {model}"))
+        return PlayStarted(self.plays[model], model, is_redacted=True)
+
+    async def decide(self, id: str, model: str = "") -> RouteDecision:
+        """The recorded decision, made again."""
+        self._check()
+        decision = self.details[id].decision
+        assert decision is not None
+        return decision
 
     async def request(self, id: str) -> RequestDetail:
         """A scripted detail."""
