@@ -162,7 +162,7 @@ class Parts:
         self.vitals = Vitals(identity, clock, self.runtime, self.door, self.meters, self.database, self.repository)
         traffic = ConfigTraffic(self.database)
         self.configuration = Configuration(
-            self._files, self._stage, self._books, traffic, self.vitals, self.notices.tell
+            self._files, self._stage, self._books, traffic, self.vitals.say_config, self.notices.tell
         )
         self.vitals.watch_drops("bodies", lambda: self.bodies.skipped + self.bodies.lost)
         self.vitals.watch_damage(lambda: _told("the database", self.database.quarantined))

@@ -31,13 +31,14 @@ from atp_engine.services.configuration_diff import changes
 from atp_engine.services.configuration_guard import Guard, what_is_worse
 from atp_engine.services.configuration_replay import REQUESTS, replay
 from atp_engine.services.configuration_stage import Draft, Stage
-from atp_engine.services.vitals import Vitals
 from atp_engine.storage.config_traffic import ConfigTraffic
 
 _log = logging.getLogger("atp_engine.config")
 
 Tell = Callable[[str, str, str], None]
 """Severity, code and text of a notice for people and the log."""
+Say = Callable[[tuple[str, ...], tuple[str, ...]], None]
+"""Why the newest text is not live, and what the live one lacks: for where people look."""
 ON_FILE = "file"
 _BY_GUARD = "guard"
 _KEYRING_S = 60.0
@@ -61,14 +62,14 @@ class Configuration:
     """Changes what is live; see the module."""
 
     def __init__(
-        self, files: ConfigFiles, stage: Stage, books: Books, traffic: ConfigTraffic, vitals: Vitals, tell: Tell
+        self, files: ConfigFiles, stage: Stage, books: Books, traffic: ConfigTraffic, say: Say, tell: Tell
     ) -> None:
         self.files = files
         self.books = books
         self.on_step: Callable[[str], None] = _no_step
         self._stage = stage
         self._traffic = traffic
-        self._vitals = vitals
+        self._say = say
         self._tell = tell
         self._lock = asyncio.Lock()
         self._guard: Guard | None = None
@@ -372,15 +373,18 @@ class Configuration:
 
     def _refuse(self, error: ConfigError) -> None:
         problems = tuple(str(problem) for problem in error.problems)
-        self._vitals.config_problems = problems
+        self._say(problems, self._wanting)
         if problems != self._told:
             self._told = problems
             self._tell("error", "config_refused", f"the config was not applied: {problems[0]}")
 
     def _say_what_is_wanting(self) -> None:
-        self._told = self._vitals.config_problems = ()
-        waits = [self._stage.waits] if self._stage.waits else []
-        self._vitals.config_warnings = (*self._stage.wanting, *waits)
+        self._told = ()
+        self._say((), self._wanting)
+
+    @property
+    def _wanting(self) -> tuple[str, ...]:
+        return (*self._stage.wanting, *([self._stage.waits] if self._stage.waits else ()))
 
 
 def _complaint(problem: ConfigProblem) -> ConfigComplaint:

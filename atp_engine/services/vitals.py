@@ -62,6 +62,10 @@ class Vitals:
         """What the live config asks for and does not have."""
         self._damage: list[Callable[[], str]] = []
 
+    def say_config(self, problems: tuple[str, ...], warnings: tuple[str, ...]) -> None:
+        """Takes why the newest config text is not live, and what the live one lacks."""
+        self.config_problems, self.config_warnings = problems, warnings
+
     def watch_drops(self, buffer: str, count: Callable[[], int]) -> None:
         """Adds a bounded buffer's counter of lost entries."""
         self._drops[buffer] = count
