@@ -31,13 +31,14 @@ from atp_engine.dialects.bridges import bridge
 from atp_engine.dialects.clients import read_client
 from atp_engine.dialects.estimate import tokens_of_chars
 from atp_engine.dialects.params import settle
-from atp_engine.dialects.retold import Retold, can_retell, retold
+from atp_engine.dialects.retold import Retold, retold
 from atp_engine.providers.http import forwardable
 from atp_engine.providers.provider import Provider, ProviderCall
 from atp_engine.providers.transport import UpstreamResponse
 from atp_engine.routing.health import DeploymentHealth
-from atp_engine.routing.table import Route, Timeouts
+from atp_engine.routing.table import Route
 from atp_engine.services.admission import Permit
+from atp_engine.services.first_content import first_content_limit_s
 from atp_engine.services.live import LiveRequest, LiveRequests
 from atp_engine.services.runtime import Runtime
 from atp_engine.services.slots import Slots
@@ -48,13 +49,10 @@ _MAX_ERROR_BYTES = 256 * 1024
 _MAX_HELD_BYTES = 1024 * 1024
 """Lifecycle events and comments that are held back until the first content."""
 _ERROR_BODY_S = 2.0
-_REASONING_TTFT_S = 120.0
 _REARM_S = 0.05
 """How much later than at its limit a silence may be noticed, so that not every chunk moves the deadline."""
 _DRAIN_S = 1.0
 _DRAIN_READS = 64
-RESTART_HEADER = b"x-atp-midstream"
-"""A client that can read an answer which begins twice says `restart` here."""
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -428,29 +426,6 @@ class Attempt:
             cost.nusd,
             cost.state,
         )
-
-
-def accepts_restart(route: Route, call: RawCall, facts: RequestFacts) -> bool:
-    """Whether a broken stream of this call may begin again: the route says so, or offers it and the client asks."""
-    if not facts.is_stream or not can_retell(call.dialect):
-        return False
-    if route.midstream == "restart":
-        return True
-    return route.midstream == "offer" and (RESTART_HEADER, b"restart") in call.head.headers
-
-
-def first_content_limit_s(timeouts: Timeouts, facts: RequestFacts, has_other: bool, p95_ttft_s: float) -> float:
-    """Seconds to the first content, 0 is off.
-
-    A limit somebody set binds always. The general one rescues streams while another deployment is
-    left, stretched to three times this deployment's own p95 and to 120 s for requests that reason.
-    """
-    if timeouts.is_ttft_set:
-        return timeouts.ttft_s
-    if not facts.is_stream or not has_other or not timeouts.ttft_s:
-        return 0.0
-    floor_s = _REASONING_TTFT_S if facts.wants_reasoning else timeouts.ttft_s
-    return max(floor_s, timeouts.ttft_s, 3.0 * p95_ttft_s)
 
 
 def _off_if_inf(at: float) -> float:

@@ -23,9 +23,10 @@ from atp_engine.dialects.facts import read_facts
 from atp_engine.routing.table import Route
 from atp_engine.services.access import check_access, forbidden
 from atp_engine.services.admission import Door, Permit
-from atp_engine.services.attempt import Attempt, Job, RawCall, Sink, accepts_restart
+from atp_engine.services.attempt import Attempt, Job, RawCall, Sink
 from atp_engine.services.attempts import Attempts
 from atp_engine.services.live import STOPPING, LiveRequest
+from atp_engine.services.midstream import accepts_restart
 from atp_engine.services.recorder import Recorder
 from atp_engine.services.runtime import Runtime, RuntimeRef
 from atp_engine.services.sessions import Sessions

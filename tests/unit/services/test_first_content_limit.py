@@ -7,7 +7,7 @@ import pytest
 
 from atp_engine.core.types import RequestFacts
 from atp_engine.routing.table import Timeouts
-from atp_engine.services.attempt import first_content_limit_s
+from atp_engine.services.first_content import first_content_limit_s
 from tests.support.routing_facts import facts
 
 GENERAL = Timeouts(connect_s=5.0, ttft_s=15.0, idle_s=20.0, total_s=600.0, is_ttft_set=False)
