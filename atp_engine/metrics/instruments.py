@@ -7,7 +7,7 @@ grow memory. Used on one event loop only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from math import inf, isfinite, log2
 from typing import Generic, TypeVar
 
@@ -74,6 +74,17 @@ class Histogram:
         else:
             return
         self.total += seconds
+
+    def observe_all(self, durations: Iterable[float]) -> None:
+        """Counts many; of the usual ones each costs half of what it would alone."""
+        counts, total = self.counts, 0.0
+        for seconds in durations:
+            if LOWEST < seconds <= HIGHEST:
+                counts[int(log2(seconds) * PER_OCTAVE + _SHIFT)] += 1
+                total += seconds
+            else:
+                self.observe(seconds)
+        self.total += total
 
     def percentile(self, share: float) -> float | None:
         """The duration in seconds below which `share` (0..1) of all lie; None when nothing was counted."""

@@ -49,21 +49,26 @@ class Ring:
 
     def add(self, now: float, *, is_error: bool, tokens: int, cost_nusd: int, duration_ms: float) -> None:
         """Counts a finished request."""
-        second = int(now)
-        slot = second % SECONDS
-        if self._second[slot] != second:
-            self._second[slot] = second
-            self._requests[slot] = self._errors[slot] = self._tokens[slot] = self._cost[slot] = 0
-        self._requests[slot] += 1
-        self._errors[slot] += is_error
-        self._tokens[slot] += tokens
-        self._cost[slot] += cost_nusd
-        number = second // _SLICE_S
-        place = number % _SLICES
-        if self._slice[place] != number:
-            self._slice[place] = number
-            self._latency[place] = [0] * BUCKETS
-        self._latency[place][bucket_of(duration_ms * 0.001)] += 1
+        self.add_all([(now, is_error, tokens, cost_nusd, duration_ms)])
+
+    def add_all(self, finished: list[tuple[float, bool, int, int, float]]) -> None:
+        """Counts finished requests: of each the arguments of `add` in their order."""
+        for now, is_error, tokens, cost_nusd, duration_ms in finished:
+            second = int(now)
+            slot = second % SECONDS
+            if self._second[slot] != second:
+                self._second[slot] = second
+                self._requests[slot] = self._errors[slot] = self._tokens[slot] = self._cost[slot] = 0
+            self._requests[slot] += 1
+            self._errors[slot] += is_error
+            self._tokens[slot] += tokens
+            self._cost[slot] += cost_nusd
+            number = second // _SLICE_S
+            place = number % _SLICES
+            if self._slice[place] != number:
+                self._slice[place] = number
+                self._latency[place] = [0] * BUCKETS
+            self._latency[place][bucket_of(duration_ms * 0.001)] += 1
         self._kept = None
 
     def last_minute(self, now: float) -> LastMinute:
