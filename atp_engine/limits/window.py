@@ -171,6 +171,17 @@ class Window:
             self.nusd + self.doubt_nusd + self.reserved_nusd,
         )
 
+    def share(self) -> float:
+        """The largest share of a limit that is in use: 0 is nothing, 1 is full; -1 where there is no limit."""
+        rule = self.rule
+        needed = zip((*self.needs(), self.in_flight), (rule.max_tokens, rule.max_nusd, rule.max_parallel), strict=True)
+        shares = [use / most if most else 1.0 for use, most in needed if most != NO_LIMIT]
+        return max(shares, default=-1.0)
+
+    def is_quiet(self) -> bool:
+        """Nothing is in flight, on its way to the disk or still to be written."""
+        return not (self.in_flight or self.is_dirty) and self.wanted == self.lease
+
     def is_short(self) -> bool:
         """The disk does not know yet that so much may be used."""
         tokens, nusd = self.lease
@@ -294,7 +305,7 @@ class Hold:
     what it was before.
     """
 
-    __slots__ = ("_is_open", "_own", "_unposted", "_windows", "nusd", "tokens")
+    __slots__ = ("_is_idle", "_is_open", "_own", "_unposted", "_windows", "nusd", "tokens")
 
     def __init__(self, windows: Windows, tokens: int, nusd: int, mono: float) -> None:
         """Reserves in all of `windows`; `first_lack` was asked in the same step."""
@@ -302,6 +313,7 @@ class Hold:
         self._own: Windows = ()
         self._unposted: list[tuple[Window, float, int, int]] = []
         self._is_open = True
+        self._is_idle = True
         self.tokens = tokens
         self.nusd = nusd
         for window in windows:
@@ -339,6 +351,8 @@ class Hold:
     def _leave_own(self) -> None:
         for window in self._own:
             window.in_flight -= 1
+            if window.bucket is not None:
+                window.bucket.give_back()
             window.reserved_tokens -= self.tokens
             window.reserved_nusd -= self.nusd
         self._own = ()
@@ -346,6 +360,7 @@ class Hold:
     def settle(self, tokens: int, nusd: int) -> bool:
         """Ends the attempt's reservation and charges what it used; True when a window came near its limit."""
         held_tokens, held_nusd, own = self.tokens, self.nusd, self._own
+        self._is_idle = False
         self.tokens = self.nusd = 0
         self._own = ()
         is_near = False
@@ -370,14 +385,21 @@ class Hold:
         self._unposted.clear()
 
     def release(self) -> bool:
-        """Gives back whatever is still reserved; False when that was done before."""
+        """Gives back whatever is still reserved; False when that was done before.
+
+        A request without a settled attempt was never served: it does not count in a request rate.
+        """
         if not self._is_open:
             return False
         self._is_open = False
-        if self.tokens or self.nusd or self._own:
-            self.settle(0, 0)
+        self._leave_own()
         for window in self._windows:
             window.in_flight -= 1
+            window.reserved_tokens -= self.tokens
+            window.reserved_nusd -= self.nusd
+            if self._is_idle and window.bucket is not None:
+                window.bucket.give_back()
+        self.tokens = self.nusd = 0
         return True
 
 

@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from functools import partial
+from heapq import nlargest
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -77,6 +78,8 @@ class Windows:
         self._windows: dict[tuple[str, str], Window] = {}
         self._by_caller: dict[tuple[str, str], tuple[Window, ...]] = {}
         self._by_deployment: dict[str, tuple[Window, ...]] = {}
+        self._touched: set[Window] = set()
+        """What the next tick has to look at."""
         self._unfilled: dict[str, tuple[Rule, int]] = {}
         self._filling = asyncio.Lock()
         self._assumed: dict[str, Price] = {}
@@ -140,6 +143,7 @@ class Windows:
     async def _fill(self, rule: Rule, until: int, kept: Kept) -> None:
         starts_at = bounds(rule.period, self.times()[0], rule.zone)[0]
         await self._leases.restore(rule, starts_at, until, kept, find=self._window, windows_of=self._window_of_line)
+        self._touched.update(window for window in self._windows.values() if window.is_dirty)
 
     def _window_of_line(self, rule: Rule, line: LedgerSum) -> tuple[Window | None, int, int]:
         """Whose window ledger lines belong to, and what they are charged there."""
@@ -207,6 +211,7 @@ class Windows:
         go on in memory.
         """
         is_short = False
+        self._touched.update(hold.windows)
         for window in hold.windows:
             if window.rule.is_durable:
                 if window.is_short():
@@ -271,13 +276,12 @@ class Windows:
         if not self.is_active:
             return
         now, mono = self.times()
-        for window in self._windows.values():
-            if not window.starts_at <= now < window.ends_at:
-                window.turn(now)
-        self._leases.save(self._windows.values(), self._rules.values())
+        self._leases.save(self._touched, self._rules.values())
+        self._touched = {window for window in self._touched if not window.is_quiet()}
         self.wake()
         if mono - self._forgotten_at > _FORGET_S:
             self._forgotten_at = mono
+            self._turn(now)
             self._prune()
             self._leases.forget(now, self._rules.values())
 
@@ -286,13 +290,16 @@ class Windows:
         if self.is_active and not self._unfilled:
             self._leases.save(self._windows.values(), self._rules.values())
 
-    def views(self) -> tuple[WindowView, ...]:
-        """Every window with counts or a subject of its own, in the order of the rules."""
-        now, _ = self.times()
-        order = {name: place for place, name in enumerate(self._rules)}
+    def _turn(self, now: float) -> None:
         for window in self._windows.values():
             if not window.starts_at <= now < window.ends_at:
                 window.turn(now)
+
+    def views(self, most: int = 2_000) -> tuple[WindowView, ...]:
+        """Every window with counts or a subject of its own, in the order of the rules; where there are more
+        than `most`, those that are used most."""
+        self._turn(self.times()[0])
+        order = {name: place for place, name in enumerate(self._rules)}
         for rule in self._rules.values():
             if rule.scope is Scope.EVERYTHING:
                 self._window(rule, "*")
@@ -301,7 +308,10 @@ class Windows:
                     self._window(rule, subject)
             elif rule.name.startswith(_OF_KEY):
                 self._window(rule, next(iter(rule.of)))
-        found = sorted(self._windows.items(), key=lambda entry: (order[entry[0][0]], entry[0][1]))
+        found = list(self._windows.items())
+        if len(found) > most:
+            found = nlargest(most, found, key=lambda entry: entry[1].share())
+        found.sort(key=lambda entry: (order[entry[0][0]], entry[0][1]))
         return tuple(view(window, self._shown(window)) for _, window in found)
 
     def _find(self, caller: Caller, route: Route) -> tuple[Window, ...]:

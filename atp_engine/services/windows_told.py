@@ -26,8 +26,8 @@ def exceeded(lack: Lack, subject: str, now: float, mono: float) -> WindowExceede
         used, reserved = window.needs()[is_money], window.reserved_nusd if is_money else window.reserved_tokens
         show = dollars if is_money else tokens
         text = (
-            f"{head} has {show(max(0, most - used))} of its {show(most)} left, {show(reserved)} are reserved by requests "
-            f"in flight, and this request may need {show(asked)}"
+            f"{head} has {show(max(0, most - used))} of its {show(most)} left, {show(reserved)} are reserved by "
+            f"requests in flight, and this request may need {show(asked)}"
         )
         if asked > most:
             text += "; ask for a shorter answer (max_tokens)"
@@ -54,10 +54,7 @@ def title(rule: Rule, subject: str) -> str:
 def view(window: Window, subject: str) -> WindowView:
     """A window as the faces see it."""
     rule = window.rule
-    need_tokens, need_nusd = window.needs()
-    shares = [window.in_flight / rule.max_parallel] if rule.max_parallel != NO_LIMIT else []
-    shares += [_share(need_tokens, rule.max_tokens), _share(need_nusd, rule.max_nusd)]
-    known = [share for share in shares if share >= 0.0]
+    share = window.share()
     return WindowView(
         name=rule.name,
         scope=rule.scope.value,
@@ -78,7 +75,7 @@ def view(window: Window, subject: str) -> WindowView:
         max_nusd=_limit(rule.max_nusd),
         requests_per_minute=rule.per_minute or None,
         on_exceed=rule.on_exceed.value,
-        share=round(max(known), 4) if known else None,
+        share=round(share, 4) if share >= 0.0 else None,
     )
 
 
@@ -94,12 +91,6 @@ def tokens(count: int) -> str:
 
 def _limit(value: int) -> int | None:
     return None if value == NO_LIMIT else value
-
-
-def _share(used: int, most: int) -> float:
-    if most == NO_LIMIT:
-        return -1.0
-    return used / most if most else 1.0
 
 
 def _moment(at: float, rule: Rule) -> str:

@@ -152,7 +152,7 @@ def test_requests_of_a_minute_are_counted_and_say_when_the_next_may_come() -> No
     window = Window(rule(per_minute=2), "*", NOON)
     for _ in range(2):
         assert first_lack((window,), 0, 0, NOON, 10.0, is_soft=False) is None
-        Hold((window,), 0, 0, 10.0).release()
+        Hold((window,), 0, 0, 10.0).settle(0, 0)
     lack = first_lack((window,), 0, 0, NOON, 10.0, is_soft=False)
     assert lack is not None
     wait_s = window.frees_in_s(lack.limit, 0, 0, NOON, 10.0)
@@ -214,3 +214,20 @@ def test_in_flight_windows_have_no_end_and_need_no_lease() -> None:
     assert not window.rule.is_durable
     Hold((window,), 100, 5, 0.0)
     assert not window.is_short()
+
+
+def test_a_request_that_was_never_served_does_not_count_in_a_rate() -> None:
+    window, own = Window(rule(per_minute=1), "*", NOON), Window(rule(per_minute=1), "d", NOON)
+    for _ in range(3):
+        assert first_lack((window, own), 0, 0, NOON, 10.0, is_soft=False) is None
+        hold = Hold((window,), 0, 0, 10.0)
+        assert hold.attempt((own,), 0, 0, NOON, 10.0) is None
+        hold.release()
+    hold = Hold((window,), 0, 0, 10.0)
+    assert hold.attempt((own,), 0, 0, NOON, 10.0) is None
+    hold.settle(0, 0)
+    hold.release()
+    for used in (window, own):
+        lack = first_lack((used,), 0, 0, NOON, 10.0, is_soft=False)
+        assert lack is not None
+        assert lack.limit == "requests_per_minute"
