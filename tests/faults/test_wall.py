@@ -14,7 +14,7 @@ from atp_console.wall.own_engine import config_text
 from atp_console.wall.report import BUSY_MS
 from atp_console.wall.scenarios import CORE, SCENARIOS, cases
 from atp_console.wall.upstream import UPSTREAM_KEY, listen
-from tests.support.process import Home, serving
+from tests.support.process import Home, run, serving
 
 CORE_NAMES = (
     "rate-limit-then-healthy", "rate-limit-forever", "server-error-once", "unavailable-forever", "reset-before-headers",
@@ -95,12 +95,11 @@ def test_a_gateway_that_does_not_answer_fails_the_wall() -> None:
     assert any("unreachable" in complaint for complaint in complaints(report))
 
 
-def test_what_to_configure_is_listed_for_every_deployment() -> None:
-    command = [sys.executable, "-m", "atp_console", "wall", "--configuration", "--only", "context-exceeded"]
-    ran = subprocess.run(command, capture_output=True, timeout=20, check=True)  # noqa: S603 - our own command
-    said = ran.stdout.decode()
+def test_what_to_configure_is_listed_for_every_deployment(tmp_path: Path) -> None:
+    ran = run(Home(tmp_path), "wall", "--configuration", "--only", "context-exceeded")
+    assert ran.code == 0
     for role in ("primary", "same", "fallback"):
-        assert f"http://127.0.0.1:7477/context-exceeded.chat/{role}/v1  model context-exceeded.chat.{role}" in said
+        assert f"http://127.0.0.1:7477/context-exceeded.chat/{role}/v1  model context-exceeded.chat.{role}" in ran.out
 
 
 @pytest.mark.parametrize(
@@ -115,9 +114,8 @@ def test_what_to_configure_is_listed_for_every_deployment() -> None:
         (["--key-file", "/nonexistent/key"], "cannot read the key file /nonexistent/key"),
     ],
 )
-def test_a_wrong_call_is_refused_in_one_line(arguments: list[str], said: str) -> None:
-    command = [sys.executable, "-m", "atp_console", "wall", *arguments]
-    ran = subprocess.run(command, capture_output=True, timeout=20, check=False)  # noqa: S603 - our own command
-    assert (ran.returncode, ran.stdout) == (1, b"")
-    (line,) = ran.stderr.decode().splitlines()
+def test_a_wrong_call_is_refused_in_one_line(tmp_path: Path, arguments: list[str], said: str) -> None:
+    ran = run(Home(tmp_path), "wall", *arguments)
+    assert (ran.code, ran.out) == (1, "")
+    (line,) = ran.err.splitlines()
     assert line.startswith(f"atp-console: {said}")

@@ -57,12 +57,13 @@ def test_a_changed_limit_keeps_the_filled_share() -> None:
     assert sum(rates.take("k", 100, 0.0) == 0.0 for _ in range(200)) == 50
 
 
-def test_a_million_keys_keep_ten_thousand_buckets() -> None:
+@pytest.mark.parametrize("keys", [50_000, pytest.param(1_000_000, marks=pytest.mark.long)])
+def test_any_number_of_keys_keeps_ten_thousand_buckets(keys: int) -> None:
     rates = RequestRates()
-    for number in range(1_000_000):
+    for number in range(keys):
         rates.wait_s(str(number), 10, 0.0)
     assert len(rates) == MAX_BUCKETS
-    assert rates.dropped == 1_000_000 - MAX_BUCKETS
+    assert rates.dropped == keys - MAX_BUCKETS
 
 
 def test_a_clock_that_steps_back_gives_nothing_away() -> None:

@@ -403,11 +403,12 @@ async def test_another_config_counts_from_the_next_sweep(world: World) -> None:
     assert len(world.sessions) == 0
 
 
-async def test_ten_thousand_sessions_end_and_a_second_wave_uses_their_memory(database: Database) -> None:
+@pytest.mark.parametrize("count", [4_000, pytest.param(10_000, marks=pytest.mark.long)])
+async def test_many_sessions_end_and_a_second_wave_uses_their_memory(database: Database, count: int) -> None:
     world = small(database, ttl_s=60.0)
 
     async def wave(number: int) -> int:
-        for name in range(10_000):
+        for name in range(count):
             world.call(hint=f"{number}-{name}", seed=b"system\0" + b"words " * 15)
         top = tracemalloc.get_traced_memory()[0]
         world.clock.advance(61)

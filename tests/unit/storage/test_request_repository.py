@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -63,10 +64,11 @@ drawn_records = st.lists(
 )
 
 
-def test_whatever_is_stored_is_read_back_equal(tmp_path: Path) -> None:
+def test_whatever_is_stored_is_read_back_equal(tmp_path: Path, pytestconfig: pytest.Config) -> None:
     made_so_far = 0
+    examples = 60 if pytestconfig.getoption("--long") else 20
 
-    @settings(max_examples=60, deadline=None, database=None)
+    @settings(max_examples=examples, deadline=None, database=None)
     @given(drawn=drawn_records)
     def check(drawn: list[Drawn]) -> None:
         nonlocal made_so_far
