@@ -73,6 +73,8 @@ class Batches:
 
         Once the database is ours, writes that nobody wants any more are taken out of the batch.
         """
+        if len(batch) == 1 and self._write_alone(batch[0]):
+            return {}
         connection = self._connection
         is_synced = any(write.is_synced for write in batch)
         if is_synced:
@@ -99,6 +101,29 @@ class Batches:
             if is_synced:
                 connection.execute("PRAGMA synchronous=NORMAL")
         return failures
+
+    def _write_alone(self, write: Write) -> bool:
+        """The usual batch of a quiet engine, at a quarter of the time around the statements. False, nothing
+        being written, when there is more to it; raises sqlite3.Error on an outage."""
+        if not write.is_kept or write.is_synced or write.action is not None:
+            return False
+        connection = self._connection
+        execute = connection.execute
+        try:
+            execute("BEGIN IMMEDIATE")
+            for table, row in write.rows:
+                execute(self._statement(table, 1), row)
+            execute("COMMIT")
+        except BaseException as error:
+            if connection.in_transaction:
+                execute("ROLLBACK")
+            if isinstance(error, _ROW_FAULTS) and not is_outage(error):
+                return False
+            raise
+        rows = self.rows
+        for table, _ in write.rows:
+            rows[table] = rows.get(table, 0) + 1
+        return True
 
     def _insert_together(self, batch: list[Write]) -> None:
         groups: dict[Table, list[Row]] = {}
