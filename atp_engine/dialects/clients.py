@@ -65,6 +65,7 @@ _PRODUCTS: Mapping[bytes, str] = MappingProxyType(
         b"ai-sdk": "vercel-ai",
         b"google-genai-sdk": "google-genai",
         b"ollama-python": "ollama-py",
+        b"atp-console": "atp-console",
         b"curl": "curl",
         b"python-requests": "python",
         b"python-httpx": "python",

@@ -38,6 +38,8 @@ def _pairs(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
         ("ai/7.0.0 ai-sdk/openai-compatible/3.0", "vercel-ai"),
         ("google-genai-sdk/3.4.0 gl-python/3.11", "google-genai"),
         ("curl/8.5.0", "curl"),
+        ("atp-console", "atp-console"),
+        ("atp-console/0.1.0", "atp-console"),
         ("python-httpx/0.28.1", "python"),
         ("Mozilla/5.0 (X11; Linux)", "browser"),
         ("", "unknown"),
