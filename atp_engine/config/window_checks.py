@@ -53,7 +53,7 @@ def _check_window(path: KeyPath, window: Mapping[str, Any], tree: Mapping[str, A
             (*path, "on_exceed"), "a deployment's window can only refuse", "the route's other deployments are tried"
         )
     known = tree.get(_NAMED.get(str(scope), ""))
-    if scope in _NAMED and isinstance(of, (list, tuple)):
+    if isinstance(scope, str) and scope in _NAMED and isinstance(of, (list, tuple)):
         names = list(known) if isinstance(known, Mapping) else []
         for place, name in enumerate(of):
             if isinstance(name, str) and name not in names and "/" not in name:
