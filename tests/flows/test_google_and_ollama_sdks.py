@@ -1,0 +1,217 @@
+"""Google's and Ollama's own SDKs against a whole engine: over every dialect of upstream, and over a scripted one."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import ollama
+import pytest
+from google import genai
+from google.genai import errors, types
+
+from tests.support import wire_cases_gemini as gemini_wire
+from tests.support import wire_cases_ollama as ollama_wire
+from tests.support.running import SIMULATED, Running, running, upstream_config
+from tests.support.upstream import Upstream, answer, chunked
+from tests.support.wire_cases import PIXEL
+
+pytestmark = pytest.mark.filterwarnings("ignore:Inheritance class:DeprecationWarning")  # of aiohttp, by the SDK
+DIALECTS = ("openai_chat", "openai_responses", "anthropic", "gemini", "ollama")
+PROMPT = "What does a router for language models do?"
+PICTURE = b64decode(PIXEL)
+SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+
+
+def simulated(dialect: str) -> str:
+    return SIMULATED.replace('kind = "simulated"', f'kind = "simulated"\ndialect = "{dialect}"')
+
+
+@asynccontextmanager
+async def google(engine: Running, version: str = "v1beta", key: str = "") -> AsyncIterator[Any]:
+    options = types.HttpOptions(base_url=engine.url, api_version=version)
+    client = genai.Client(api_key=key or engine.key, http_options=options)
+    try:
+        yield client.aio.models
+    finally:
+        await client.aio.aclose()
+        client.close()
+
+
+@asynccontextmanager
+async def llama(engine: Running, key: str = "") -> AsyncIterator[ollama.AsyncClient]:
+    client = ollama.AsyncClient(host=engine.url, headers={"authorization": f"Bearer {key or engine.key}"})
+    try:
+        yield client
+    finally:
+        await client._client.aclose()
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+async def test_both_sdks_are_served_by_every_dialect(tmp_path: Path, dialect: str) -> None:
+    async with running(tmp_path, simulated(dialect)) as engine:
+        await _use_google(engine)
+        await _use_ollama(engine)
+
+
+async def _use_google(engine: Running) -> None:
+    async with google(engine) as models:
+        whole = await models.generate_content(model="auto", contents=PROMPT)
+        assert whole.text
+        assert whole.usage_metadata.total_token_count > whole.usage_metadata.prompt_token_count > 0
+        limited = types.GenerateContentConfig(max_output_tokens=12, system_instruction="Be brief.")
+        stream = await models.generate_content_stream(model="simulated/sim-fast", contents=PROMPT, config=limited)
+        chunks = [chunk async for chunk in stream]
+        assert "".join(chunk.text or "" for chunk in chunks)
+        assert chunks[-1].candidates[0].finish_reason is types.FinishReason.MAX_TOKENS
+        page = (await engine.admin("GET", "/admin/requests?q=&limit=10&before=")).json()["requests"]
+        assert [view["state"] for view in page] == ["ok", "ok"]
+        assert page[0]["dialect"] == "gemini"
+        assert page[0]["client"] == "google-genai"
+        assert page[0]["output_tokens"] == chunks[-1].usage_metadata.candidates_token_count
+        shaped = types.GenerateContentConfig(response_mime_type="application/json", response_json_schema=SCHEMA)
+        answered = await models.generate_content(model="auto", contents="A city", config=shaped)
+        assert isinstance(json.loads(answered.text)["city"], str)
+
+
+async def _use_ollama(engine: Running) -> None:
+    async with llama(engine) as client:
+        messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": PROMPT}]
+        whole = await client.chat("auto", messages)
+        assert whole.message.content
+        assert whole.done and whole.done_reason == "stop"
+        assert whole.prompt_eval_count and whole.eval_count
+        chunks = [
+            chunk async for chunk in await client.chat("sim-fast", messages, stream=True, options={"num_predict": 9})
+        ]
+        assert "".join(chunk.message.content or "" for chunk in chunks)
+        assert (chunks[-1].done_reason, chunks[-1].eval_count) == ("length", 9)
+        generated = await client.generate("auto", PROMPT, system="Be brief.", images=[PICTURE])
+        assert generated.response and generated.done
+        pieces = [piece async for piece in await client.generate("auto", PROMPT, stream=True)]
+        assert "".join(piece.response or "" for piece in pieces) and pieces[-1].done
+        shaped = await client.chat("auto", messages, format=SCHEMA)
+        assert isinstance(json.loads(shaped.message.content or "")["city"], str)
+        page = (await engine.admin("GET", "/admin/requests?q=&limit=10&before=")).json()["requests"]
+        assert {view["state"] for view in page} == {"ok"}
+        assert page[0]["client"] == "ollama-py"
+
+
+async def test_models_are_listed_and_errors_are_the_sdks_own(tmp_path: Path) -> None:
+    async with running(tmp_path, SIMULATED) as engine:
+        await _list(engine)
+        await _err(engine)
+
+
+async def _list(engine: Running) -> None:
+    for version in ("v1", "v1beta"):
+        async with google(engine, version) as models:
+            listed = [model.name async for model in await models.list()]
+            assert "models/auto" in listed
+            assert (await models.get(model="sim-instant")).name == "models/sim-instant"
+            counted = await models.count_tokens(model="auto", contents=[PROMPT] * 40)
+            assert counted.total_tokens > 100
+    async with llama(engine) as client:
+        assert "sim-fast" in [model.model for model in (await client.list()).models]
+        assert "tools" in ((await client.show("sim-fast")).capabilities or [])
+        assert (await client.ps()).models == []
+        with pytest.raises(ollama.ResponseError, match="no such model") as refused:
+            await client.show("nope")
+        assert refused.value.status_code == 404
+
+
+async def _err(engine: Running) -> None:
+    async with google(engine, key="wrong") as stranger:
+        with pytest.raises(errors.ClientError, match="UNAUTHENTICATED") as refused:
+            await stranger.generate_content(model="auto", contents="hi")
+        assert refused.value.code == 401
+    async with google(engine) as models:
+        with pytest.raises(errors.ClientError, match="sim-instant") as refused:
+            await models.generate_content(model="sim-instan", contents="hi")
+        assert (refused.value.code, refused.value.status) == (404, "NOT_FOUND")
+        with pytest.raises(errors.ClientError, match="NOT_FOUND"):
+            async for _ in await models.generate_content_stream(model="nope", contents="hi"):
+                pass
+    async with llama(engine) as client:
+        with pytest.raises(ollama.ResponseError, match="sim-instant") as missing:
+            await client.chat("sim-instan", [{"role": "user", "content": "hi"}])
+        assert missing.value.status_code == 404
+    async with llama(engine, key="wrong") as client:
+        with pytest.raises(ollama.ResponseError) as strange:
+            await client.chat("auto", [{"role": "user", "content": "hi"}])
+        assert strange.value.status_code == 401
+
+
+def _json(body: Any) -> bytes:
+    return json.dumps(body).encode()
+
+
+async def test_a_tool_loop_of_googles_sdk_keeps_geminis_seal(tmp_path: Path) -> None:
+    asked = gemini_wire.answer(gemini_wire.call("weather", {"city": "Oslo"}, thoughtSignature=gemini_wire.SEAL))
+    then = [answer(_json(asked)), answer(_json(gemini_wire.answer("Sunny.")))]
+    async with Upstream(answer(b"{}"), then=then) as upstream:
+        config = upstream_config({"up": upstream.port}, dialect="gemini")
+        async with running(tmp_path, config) as engine, google(engine) as models:
+            tool = types.Tool(
+                function_declarations=[types.FunctionDeclaration(name="weather", parameters_json_schema=SCHEMA)]
+            )
+            settings = types.GenerateContentConfig(tools=[tool])
+            question = types.Content(
+                role="user",
+                parts=[types.Part(text="Weather?"), types.Part.from_bytes(data=PICTURE, mime_type="image/png")],
+            )
+            first = await models.generate_content(model="auto", contents=[question], config=settings)
+            call = first.function_calls[0]
+            assert (call.name, call.args) == ("weather", {"city": "Oslo"})
+            result = types.Part.from_function_response(name="weather", response={"result": "sun"})
+            turns = [question, first.candidates[0].content, types.Content(role="user", parts=[result])]
+            second = await models.generate_content(model="auto", contents=turns, config=settings)
+            assert second.text == "Sunny."
+        sent = json.loads(upstream.requests[1].body)
+        assert upstream.requests[1].target == "/v1/models/model-up:generateContent"
+        assert sent["contents"][1]["parts"][0]["thoughtSignature"] == gemini_wire.SEAL
+        assert not {"model", "stream"} & sent.keys()
+
+
+async def test_a_tool_loop_of_ollamas_sdk_reaches_gemini(tmp_path: Path) -> None:
+    events = [gemini_wire.STREAMS["tool_calls"].encode()]
+    script = chunked(*events, headers=["content-type: text/event-stream"])
+    async with Upstream(script) as upstream:
+        config = upstream_config({"up": upstream.port}, dialect="gemini")
+        async with running(tmp_path, config) as engine, llama(engine) as client:
+            messages: list[Any] = [{"role": "user", "content": "Weather?", "images": [PICTURE]}]
+            chunks = [
+                chunk async for chunk in await client.chat("auto", messages, tools=[ollama_wire.TOOL], stream=True)
+            ]
+            calls = [call for chunk in chunks for call in chunk.message.tool_calls or ()]
+            assert [(call.function.name, call.function.arguments) for call in calls] == [
+                ("weather", {"city": "Oslo"}),
+                ("time", {}),
+            ]
+            messages += [{"role": "assistant", "tool_calls": calls}]
+            messages += [{"role": "tool", "tool_name": call.function.name, "content": "ok"} for call in calls]
+            async for _ in await client.chat("auto", messages, stream=True):
+                pass
+        assert upstream.requests[0].target == "/v1/models/model-up:streamGenerateContent?alt=sse"
+        parts = [part for content in json.loads(upstream.requests[1].body)["contents"] for part in content["parts"]]
+        assert [part["functionResponse"]["name"] for part in parts if "functionResponse" in part] == ["weather", "time"]
+
+
+@pytest.mark.parametrize("dialect", ["gemini", "ollama"])
+async def test_a_stream_that_breaks_is_told_as_broken(tmp_path: Path, dialect: str) -> None:
+    config = simulated(dialect)
+    async with running(tmp_path, config) as engine:
+        async with google(engine) as models:
+            with pytest.raises(errors.APIError):
+                async for _ in await models.generate_content_stream(model="sim-fast", contents="[[sim:cut]] hello"):
+                    pass
+        async with llama(engine) as client:
+            with pytest.raises(ollama.ResponseError):
+                async for _ in await client.chat("sim-fast", [{"role": "user", "content": "[[sim:cut]]"}], stream=True):
+                    pass
+        page = (await engine.admin("GET", "/admin/requests?q=&limit=10&before=")).json()["requests"]
+        assert [view["state"] for view in page] == ["truncated", "truncated"]
