@@ -12,6 +12,9 @@ from atp_engine.dialects.sse import SseEvent
 class PieceSplitter(Protocol):
     """Holds at most one unfinished event."""
 
+    is_empty: bool
+    """It holds none."""
+
     def feed(self, piece: bytes) -> bytes:
         """The whole events so far; raises EventTooLarge."""
         ...

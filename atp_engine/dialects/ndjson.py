@@ -11,11 +11,12 @@ from atp_engine.dialects.sse import EVENT_CAP_BYTES, EventTooLarge, SseEvent
 class Splitter:
     """Holds at most one unfinished line."""
 
-    __slots__ = ("_cap", "_rest")
+    __slots__ = ("_cap", "_rest", "is_empty")
 
     def __init__(self, cap_bytes: int = EVENT_CAP_BYTES) -> None:
         self._rest = bytearray()
         self._cap = cap_bytes
+        self.is_empty = True
 
     def feed(self, piece: bytes) -> bytes:
         """The whole lines so far, untouched and in order; empty while none is. Raises EventTooLarge."""
@@ -27,6 +28,7 @@ class Splitter:
         if end:
             rest.clear()
         rest += piece[end:]
+        self.is_empty = not rest
         if len(rest) > self._cap:
             raise EventTooLarge(f"a line is larger than {self._cap} bytes")
         return whole
