@@ -18,7 +18,13 @@ from atp_engine.core.text import safe_text
 from atp_engine.core.types import PriceState
 from atp_engine.core.views import RequestDetail, RequestView
 
-_PATHS = {"openai_chat": "/v1/chat/completions", "anthropic": "/v1/messages"}
+_PATHS = {
+    "openai_chat": "/v1/chat/completions",
+    "openai_responses": "/v1/responses",
+    "openai_completions": "/v1/completions",
+    "openai_embeddings": "/v1/embeddings",
+    "anthropic": "/v1/messages",
+}
 _BODY_CAP = 1_000_000
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 

@@ -80,6 +80,9 @@ def error_event(dialect: Dialect, *, is_framed: bool) -> bytes:
     if dialect is Dialect.ANTHROPIC:
         body = _anthropic("overloaded_error", said)
         return b"event: error\ndata: " + body + b"\n\n" if is_framed else body
+    if dialect is Dialect.OPENAI_RESPONSES and is_framed:
+        told = {"type": "error", "code": "server_error", "message": said, "param": None, "sequence_number": 0}
+        return b"event: error\ndata: " + msgspec.json.encode(told) + b"\n\n"
     if dialect is Dialect.OLLAMA:
         return _ollama(said) + (b"\n" if is_framed else b"")
     body = _gemini(500, said) if dialect is Dialect.GEMINI else _openai("server_error", None, said)
