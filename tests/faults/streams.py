@@ -223,7 +223,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             assert upstream.stdout is not None
             port = int(upstream.stdout.readline())
             config = f'[server]\nport = 0\n[providers.u]\nkind = "custom"\nbase_url = "http://127.0.0.1:{port}/v1"\n'
-            config += '[deployments.m]\nprovider = "u"\nmodel = "m"\n'
+            config += '[deployments.m]\nprovider = "u"\nmodel = "m"\nmax_parallel = 2048\n'
+            config += "[limits.adaptive]\nbase = 2048\n"  # how many it bears is not what is measured
             config += "[storage]\nis_bodies_kept = false\n" if options.without_bodies else ""
             with tempfile.TemporaryDirectory() as folder, engine_on(Path(folder), config) as engine:
                 seen = _through(engine, port, options)

@@ -163,3 +163,19 @@ async def test_who_waits_decides_anew_when_the_deployment_is_taken_out(tmp_path:
             assert (await waiting).headers["x-atp-deployment"] == "b"
             release.set()
             assert (await call).headers["x-atp-deployment"] == "a"
+
+
+async def test_what_cannot_be_carried_leaves_no_ledger_line_since_nothing_was_sent(tmp_path: Path) -> None:
+    audio = [{"type": "input_audio", "input_audio": {"data": "aGk=", "format": "wav"}}]
+    async with (
+        Upstream(OK) as upstream,
+        running(tmp_path, upstream_config({"a": upstream.port}, dialect="anthropic")) as engine,
+    ):
+        body = {"model": "auto", "max_tokens": 9, "messages": [{"role": "user", "content": audio}]}
+        refused = await engine.post("/v1/chat/completions", body)
+        assert refused.status == 400
+        detail = await engine.request(refused.headers["x-atp-request-id"])
+        assert (detail["attempts"], detail["request"]["tries"], detail["request"]["served"]) == ([], 0, "")
+        assert detail["request"]["state"] == "rejected"
+        assert not upstream.requests
+        assert engine.engine.observatory.deployments()[0].in_flight == 0
