@@ -115,8 +115,10 @@ def _fallbacks(settings: Tree, where: str, draft: Draft) -> None:
             for name, others in rule.items() if isinstance(rule, Mapping) else ():
                 route = draft.routes.get(name_of(str(name)))
                 found = [draft.routes[name_of(str(one))] for one in others or () if name_of(str(one)) in draft.routes]
+                missing = [str(one) for one in others or () if name_of(str(one)) not in draft.routes]
+                if missing:
+                    draft.leave(f"{where}.{key} of {name}", f"there is no {', '.join(missing)}")
                 if route is None or not found:
-                    draft.leave(f"{where}.{key} of {name}", "names a model that is not there")
                     continue
                 if any(isinstance(one, dict) for one in route.values["deployments"]):
                     draft.leave(f"{where}.{key} of {name}", "a weighted route has no deployments that only follow")

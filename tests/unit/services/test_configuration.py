@@ -94,12 +94,13 @@ async def test_random_edits_never_crash_and_each_refusal_has_a_line(tmp_path: Pa
 
 
 @pytest.mark.long
-async def test_ten_thousand_random_edits_never_crash_and_each_refusal_has_a_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("seed", range(10))
+async def test_ten_thousand_random_edits_never_crash_and_each_refusal_has_a_line(tmp_path: Path, seed: int) -> None:
     (tmp_path / "atp.toml").write_text(FULL)
     async with config_bench(tmp_path) as bench:
-        refused, live = await hurt(bench, 1, 10_000)
-        print(f"{refused} refused, {live} applied of 10000")
-    assert refused + live <= 10_000 and refused > 5_000 and live > 100
+        refused, live = await hurt(bench, seed, 1_000)
+        print(f"seed {seed}: {refused} refused, {live} applied of 1000")
+    assert refused > 500 and live > 10
 
 
 async def test_five_hundred_deployments_go_live_without_holding_up_the_loop(tmp_path: Path) -> None:
