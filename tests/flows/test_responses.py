@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import anthropic
 import openai
 import pytest
 import pytest_asyncio
@@ -297,3 +299,73 @@ async def test_a_stream_of_a_vendor_of_the_dialect_is_untouched_and_kept(tmp_pat
             view = (await engine.request(told.headers["x-atp-request-id"]))["request"]
             assert (view["prompt_tokens"], view["cache_read_tokens"], view["output_tokens"]) == (30, 20, 12)
             assert (await engine.call("GET", "/v1/responses/resp_1")).json()["id"] == "resp_1"
+
+
+async def test_every_client_is_served_by_an_upstream_that_speaks_responses(tmp_path: Path) -> None:
+    config = SIMULATED.replace('kind = "simulated"', 'kind = "simulated"\ndialect = "openai_responses"')
+    said: Any = [{"role": "user", "content": "Weather in Oslo?"}]
+    tool: Any = {"name": "get_weather", "description": "Looks outside", "input_schema": WEATHER["parameters"]}
+    function: Any = {"name": "get_weather", "parameters": WEATHER["parameters"]}
+    async with (
+        running(tmp_path, config) as engine,
+        client_of(engine) as client,
+        anthropic.AsyncAnthropic(base_url=engine.url, api_key=engine.key, max_retries=0) as other,
+    ):
+        chat = await client.chat.completions.create(
+            model="auto", messages=said, tools=[{"type": "function", "function": function}], tool_choice="required"
+        )
+        assert chat.choices[0].finish_reason == "tool_calls"
+        assert chat.usage is not None
+        chunks = [
+            chunk
+            async for chunk in await client.chat.completions.create(
+                model="auto", messages=said, stream=True, stream_options={"include_usage": True}
+            )
+        ]
+        assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+        assert chunks[-1].usage is not None
+        called = await other.messages.create(
+            model="auto", max_tokens=200, messages=said, tools=[tool], tool_choice={"type": "any"}
+        )
+        assert called.stop_reason == "tool_use"
+        async with other.messages.stream(model="auto", max_tokens=50, messages=said) as stream:
+            assert (await stream.get_final_message()).usage.output_tokens
+        assert (await client.responses.create(model="auto", input="hi")).output_text
+        for fault in ("cut", "error", "short"):
+            with pytest.raises(openai.APIError):
+                async for _ in await client.responses.create(
+                    model="sim-instant", input=f"[[sim:{fault} after=5]] hi", stream=True
+                ):
+                    pass
+
+
+async def test_a_vendor_with_both_dialects_is_asked_in_the_clients_own(tmp_path: Path) -> None:
+    async with Upstream(answer(json.dumps(SAID).encode())) as upstream:
+        config = f"""
+[server]
+port = 0
+[providers.up]
+kind = "openai"
+base_url = "http://127.0.0.1:{upstream.port}/v1"
+models = ["gpt-*"]
+"""
+        async with running(tmp_path, config) as engine:
+            told = await engine.post("/v1/responses", {"model": "gpt-5.5", "input": "x", "truncation": "auto"})
+            assert told.json() == SAID
+            upstream.then.append(answer(json.dumps(CHAT_REPLY).encode()))
+            said = {"model": "gpt-5.5", "messages": [{"role": "user", "content": "x"}]}
+            assert (await engine.post("/v1/chat/completions", said)).json() == CHAT_REPLY
+            assert [seen.target for seen in upstream.requests] == ["/v1/responses", "/v1/chat/completions"]
+
+
+async def test_a_hundred_calls_at_once_each_get_their_own_answer_and_keep_it(tmp_path: Path) -> None:
+    async with running(tmp_path, SIMULATED) as engine, client_of(engine) as client:
+        calls = [
+            client.responses.create(model="sim-instant", input=f"Call {place}", metadata={"place": str(place)})
+            for place in range(100)
+        ]
+        answers = await asyncio.gather(*calls)
+        assert [one.metadata for one in answers] == [{"place": str(place)} for place in range(100)]
+        assert len({one.id for one in answers}) == 100
+        kept = await asyncio.gather(*(client.responses.retrieve(one.id) for one in answers[::10]))
+        assert [one.output_text for one in kept] == [one.output_text for one in answers[::10]]
