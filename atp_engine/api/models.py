@@ -17,9 +17,10 @@ from atp_engine.api.errors import dialect_of
 from atp_engine.core.errors import InvalidRequest, UnknownModel
 from atp_engine.core.ports import Clock
 from atp_engine.core.pricing import NANO_PER_USD
-from atp_engine.core.types import DeploymentSpec, Dialect
+from atp_engine.core.types import Caller, DeploymentSpec, Dialect
 from atp_engine.routing.health import HealthBook
 from atp_engine.routing.table import Route
+from atp_engine.services.access import is_allowed
 from atp_engine.services.runtime import Runtime, RuntimeRef
 
 _CREATED_AT = "1970-01-01T00:00:00Z"
@@ -40,7 +41,7 @@ class ModelList:
 
     async def all(self, call: Call) -> Response:
         """Every name that can be asked for; Anthropic's pages go by `limit`, `after_id`, `before_id`."""
-        found, dialect = self.entries(), _dialect(call)
+        found, dialect = self.entries(call.visitor.caller), _dialect(call)
         if dialect is Dialect.GEMINI:
             return _answer({"models": [_gemini(entry) for entry in found]})
         if dialect is not Dialect.ANTHROPIC:
@@ -55,11 +56,14 @@ class ModelList:
             return _answer(_gemini(entry))
         return _answer(_anthropic(entry) if dialect is Dialect.ANTHROPIC else _openai(entry))
 
-    def entries(self) -> list[dict[str, Any]]:
-        """What is known of every name, in no dialect's shape."""
+    def entries(self, caller: Caller | None = None) -> list[dict[str, Any]]:
+        """What is known of every name that the caller may ask for, in no dialect's shape."""
         runtime = self._runtime.current
-        names = runtime.table.names()
-        return [self._entry(route, name, runtime) for name in names if (route := runtime.table.resolve(name))]
+        return [
+            self._entry(route, name, runtime)
+            for name in runtime.table.names()
+            if (route := runtime.table.resolve(name)) and (caller is None or is_allowed(caller, route))
+        ]
 
     def route(self, name: str) -> Route:
         """What serves a name; raises UnknownModel (404) when nothing does."""

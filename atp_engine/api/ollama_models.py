@@ -32,7 +32,7 @@ class OllamaModels:
 
     async def tags(self, call: Call) -> Response:
         """Every name that can be asked for."""
-        return _answer({"models": [_tag(entry) for entry in self._models.entries()]})
+        return _answer({"models": [_tag(entry) for entry in self._models.entries(call.visitor.caller)]})
 
     async def loaded(self, call: Call) -> Response:
         """No model is in this process's memory."""

@@ -58,6 +58,8 @@ async def test_a_key_is_made_used_limited_rotated_and_ended(tmp_path: Path) -> N
         reasons = {c["deployment"]: c["reason"] for c in detail["decision"]["candidates"]}
         assert reasons["sim-instant"] == "this key may not use it"
         assert (await call(CHAT, ask("sim-fast"))).status == 403
+        listed = await engine.call("GET", "/v1/models", token=secret)
+        assert [model["id"] for model in listed.json()["data"]] == ["auto"]
         refused = await call(CHAT, ask(most=4_000))
         assert (refused.status, refused.json()["error"]["code"]) == (429, "budget_exceeded")
         assert "of its 3,000 tokens left" in refused.json()["error"]["message"]
