@@ -49,6 +49,7 @@ _PRODUCTS: Mapping[bytes, str] = MappingProxyType(
         b"opencode": "opencode",
         b"qwencode": "qwen-code",
         b"geminicli": "gemini-cli",
+        b"geminicli-tui": "gemini-cli",
         b"aider": "aider",
         b"llm": "llm",
         b"crush": "crush",

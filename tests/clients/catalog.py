@@ -155,7 +155,7 @@ def _gemini_files(place: Place) -> None:
 
 
 def _gemini(place: Place, case: str) -> Run:
-    command = [install.program("gemini"), "--skip-trust", "-m", "auto", "--approval-mode", "yolo", "-p", _prompt(case)]
+    command = [install.program("gemini"), "--skip-trust", "-m", "stand-in", "--approval-mode", "yolo", "-p", _prompt(case)]
     if case == RESUME:
         command += ["--resume", "latest"]
     return Run(command, {"GOOGLE_GEMINI_BASE_URL": place.url, "GEMINI_API_KEY": place.key})

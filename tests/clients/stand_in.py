@@ -7,6 +7,7 @@ that said; `AGENTPLEASE` makes it start a subagent. Anything else is greeted.
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -106,7 +107,7 @@ def _usage(call: dict[str, Any], text: str) -> dict[str, int]:
 
 
 def _tool_calls(tool_call: dict[str, Any]) -> list[dict[str, Any]]:
-    return [{"index": 0, "id": "call_standin1", "type": "function", "function": tool_call}]
+    return [{"index": 0, "id": f"call_{uuid.uuid4().hex[:20]}", "type": "function", "function": tool_call}]
 
 
 def _whole(call: dict[str, Any], text: str, tool_call: dict[str, Any] | None) -> dict[str, Any]:
@@ -138,4 +139,4 @@ def _chunks(call: dict[str, Any], text: str, tool_call: dict[str, Any] | None) -
 
 
 def _shared(call: dict[str, Any], kind: str) -> dict[str, Any]:
-    return {"id": "chatcmpl-standin", "object": kind, "created": 1_790_000_000, "model": call["model"]}
+    return {"id": f"chatcmpl-{uuid.uuid4().hex}", "object": kind, "created": 1_790_000_000, "model": call["model"]}

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from atp_engine.dialects.clients import read_client
+
+RECORDED: list[dict[str, Any]] = json.loads(
+    (Path(__file__).parents[3] / "snapshots" / "clients" / "heads.json").read_text()
+)
 
 
 def _client(agent: str, **headers: str) -> str:
@@ -50,6 +58,13 @@ def _pairs(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
 )
 def test_a_user_agent_names_its_client(agent: str, client: str) -> None:
     assert _client(agent) == client
+
+
+@pytest.mark.parametrize("head", RECORDED, ids=[f"{head['client']}: {head['request']}" for head in RECORDED])
+def test_the_heads_that_real_clients_sent_name_client_and_session(head: dict[str, Any]) -> None:
+    """As recorded from their releases of November 2026, credentials left out."""
+    hint = read_client([(name.encode(), value.encode()) for name, value in head["headers"]])
+    assert (hint.client, hint.session_hint) == (head["known_as"], head["session"])
 
 
 def test_a_client_under_an_sdks_user_agent_is_known_by_its_own_headers() -> None:
