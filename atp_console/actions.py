@@ -22,6 +22,7 @@ class Scope(StrEnum):
     SESSIONS = "Sessions"
     METRICS = "Metrics"
     MODELS = "Models"
+    CONFIG = "Config"
     LOGS = "Logs"
     PLAY = "Playground"
     REQUEST = "Request"
@@ -56,6 +57,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("screen.sessions", Scope.GLOBAL, ("2",), "Sessions: conversations and agent runs"),
     Action("screen.metrics", Scope.GLOBAL, ("3",), "Metrics: traffic over time, in charts"),
     Action("screen.models", Scope.GLOBAL, ("4",), "Models: health, speed and price of every deployment"),
+    Action("screen.config", Scope.GLOBAL, ("5",), "Config: edit the file, check it, apply it, roll it back"),
     Action("screen.logs", Scope.GLOBAL, ("7",), "Logs: what the engine said, and who did what"),
     Action("screen.play", Scope.GLOBAL, ("8",), "Playground: a prompt to several models side by side"),
     Action("screen.last", Scope.GLOBAL, ("minus",), "Back to the screen before"),
@@ -109,6 +111,24 @@ ACTIONS: tuple[Action, ...] = (
     Action("metrics.freeze", Scope.METRICS, ("space",), "Freeze the charts, or let them run", "freeze", 24),
     Action("metrics.export", Scope.METRICS, ("e",), "Write the window to a CSV file", "export", 25),
     Action("model.live", Scope.MODELS, ("v",), "Requests of this deployment in Live", "requests", 22),
+    Action("config.edit", Scope.CONFIG, ("i", "a"), "Edit the text", "edit", 20),
+    Action("config.diff", Scope.CONFIG, ("b",), "What the draft changes", "diff", 21),
+    Action("config.history", Scope.CONFIG, ("H", "d"), "Every version that was live", "history", 22),
+    Action(
+        "config.apply",
+        Scope.CONFIG,
+        ("ctrl+s",),
+        "Check the draft and make it live",
+        "apply",
+        23,
+        is_mutating=True,
+        is_priority=True,
+    ),
+    Action("config.problem", Scope.CONFIG, ("f8",), "To the next problem", "problem", 24, is_priority=True),
+    Action(
+        "config.rollback", Scope.CONFIG, ("R",), "Roll back to the selected version", "roll back", 25, is_mutating=True
+    ),
+    Action("config.discard", Scope.CONFIG, (), "Throw the draft away (a copy goes to a file)"),
     Action("log.filter", Scope.LOGS, ("slash",), "Find lines by their words", "find", 22),
     Action("log.level", Scope.LOGS, ("v",), "Least severe level shown", "level", 23),
     Action("log.copy", Scope.LOGS, ("y",), "Copy the record", "copy", 24),

@@ -31,6 +31,7 @@ from atp_console.actions import BY_ID, Action, Scope, bindings_of, key_label
 from atp_console.desk import Desk
 from atp_console.look import look_for
 from atp_console.screens.base import ConsoleScreen, Due, Go
+from atp_console.screens.config import ConfigScreen
 from atp_console.screens.dialogs import Choice, Item, Picker, Question
 from atp_console.screens.live import LiveScreen
 from atp_console.screens.logs import LogsScreen
@@ -39,7 +40,7 @@ from atp_console.screens.models import ModelsScreen
 from atp_console.screens.play import PlayScreen
 from atp_console.screens.request import RequestScreen
 from atp_console.screens.sessions import SessionsScreen
-from atp_console.source import EngineSource, ReadOnlySource
+from atp_console.source import AttachedSource, EngineSource, ReadOnlySource
 from atp_console.state import ConsoleState
 from atp_console.theme import DEFAULT_THEME, OWN_THEMES, THEMES, palette_of
 from atp_console.widgets.pane import Pane
@@ -83,6 +84,7 @@ class ConsoleApp(App[ExitChoice], inherit_bindings=False):
         "sessions": SessionsScreen,
         "metrics": MetricsScreen,
         "models": ModelsScreen,
+        "config": ConfigScreen,
         "logs": LogsScreen,
         "play": PlayScreen,
     }
@@ -402,7 +404,7 @@ def run(
     The terminal is restored however it ends: quit, SIGINT, SIGTERM, SIGHUP or a crash.
     """
     app = ConsoleApp(
-        connect(endpoint),
+        connect(endpoint, AttachedSource),
         place=place_of(endpoint),
         is_readonly=is_readonly,
         is_ascii=is_ascii,

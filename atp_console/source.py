@@ -7,19 +7,99 @@ EngineRefused.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import cached_property
 from typing import Protocol
 
+from atp_engine.client.config_client import ConfigClient
+from atp_engine.client.engine_client import EngineClient
 from atp_engine.client.errors import EngineRefused
 from atp_engine.client.follow import Batch
+from atp_engine.client.keys_client import KeysClient
+from atp_engine.core.config_views import ConfigApplied, ConfigDiff, ConfigHistory, ConfigReport, ConfigText
+from atp_engine.core.deployment_views import ProbeReply
+from atp_engine.core.key_views import KeyMade, KeySummary, KeyWish
 from atp_engine.core.log_views import AuditPage, LogPage
 from atp_engine.core.metrics_views import MetricsView
 from atp_engine.core.play_views import PlayAsk, PlayStarted
 from atp_engine.core.types import RouteDecision
-from atp_engine.core.views import LaunchCode, RequestDetail, RequestPage, Snapshot, Tail, TrialReply
+from atp_engine.core.views import DeploymentView, LaunchCode, RequestDetail, RequestPage, Snapshot, Tail, TrialReply
+from atp_engine.core.window_views import WindowView
+
+
+class ConfigSource(Protocol):
+    """The config's life as the console uses it."""
+
+    async def history(self, limit: int = 50) -> ConfigHistory:
+        """The kept versions, newest first."""
+        ...
+
+    async def text(self, version: int | None = None) -> ConfigText:
+        """The files of a version, None for the live one, 0 for what stands on the disk."""
+        ...
+
+    async def diff(self, before: int | None = None, after: int = 0) -> ConfigDiff:
+        """What lies between two versions."""
+        ...
+
+    async def check(self, text: str) -> ConfigReport:
+        """What a text would do; nothing changes."""
+        ...
+
+    async def apply(self, text: str, *, base: str = "", reason: str = "", guard: str | None = None) -> ConfigApplied:
+        """Makes a text live; EngineRefused(409) when the file is not `base` any more."""
+        ...
+
+    async def rollback(
+        self, version: int, *, base: str = "", reason: str = "", guard: str | None = None
+    ) -> ConfigApplied:
+        """Makes a kept version live again."""
+        ...
+
+
+class KeySource(Protocol):
+    """Client keys and windows as the console uses them."""
+
+    async def list(self) -> tuple[KeySummary, ...]:
+        """Every key, the oldest first."""
+        ...
+
+    async def create(self, wish: KeyWish) -> KeyMade:
+        """A new key with its secret."""
+        ...
+
+    async def rotate(self, id: str) -> KeyMade:
+        """A new secret for a key."""
+        ...
+
+    async def revoke(self, id: str) -> bool:
+        """Ends a key."""
+        ...
+
+    async def windows(self) -> tuple[WindowView, ...]:
+        """Every window with its counts."""
+        ...
 
 
 class EngineSource(Protocol):
     """The admin API as the console uses it."""
+
+    @property
+    def settings(self) -> ConfigSource:
+        """The calls about the config."""
+        ...
+
+    @property
+    def keys(self) -> KeySource:
+        """The calls about keys."""
+        ...
+
+    async def act(self, key: str, act: str) -> DeploymentView:
+        """Opens, closes, drains, enables or disables a deployment."""
+        ...
+
+    async def probe(self, key: str) -> ProbeReply:
+        """Asks the vendor's free model list."""
+        ...
 
     async def snapshot(self) -> Snapshot:
         """The whole live state."""
@@ -82,10 +162,26 @@ class EngineSource(Protocol):
         ...
 
 
+class AttachedSource(EngineClient):
+    """A running engine as a source."""
+
+    @cached_property
+    def settings(self) -> ConfigClient:
+        """The calls about the config."""
+        return ConfigClient(self, "console")
+
+    @cached_property
+    def keys(self) -> KeysClient:
+        """The calls about keys."""
+        return KeysClient(self)
+
+
 class ReadOnlySource:
     """A source on which nothing can be changed: the second lock behind the hidden actions."""
 
     def __init__(self, source: EngineSource) -> None:
+        self.settings: ConfigSource = _ReadOnlyConfig(source.settings)
+        self.keys: KeySource = _ReadOnlyKeys(source.keys)
         self.snapshot = source.snapshot
         self.events = source.events
         self.requests = source.requests
@@ -98,6 +194,14 @@ class ReadOnlySource:
         self.aclose = source.aclose
 
     async def cancel(self, id: str) -> bool:
+        """Refused."""
+        raise _read_only()
+
+    async def act(self, key: str, act: str) -> DeploymentView:
+        """Refused."""
+        raise _read_only()
+
+    async def probe(self, key: str) -> ProbeReply:
         """Refused."""
         raise _read_only()
 
@@ -115,6 +219,37 @@ class ReadOnlySource:
 
     async def launch_code(self) -> LaunchCode:
         """Refused."""
+        raise _read_only()
+
+
+class _ReadOnlyConfig:
+    def __init__(self, source: ConfigSource) -> None:
+        self.history = source.history
+        self.text = source.text
+        self.diff = source.diff
+        self.check = source.check
+
+    async def apply(self, text: str, *, base: str = "", reason: str = "", guard: str | None = None) -> ConfigApplied:
+        raise _read_only()
+
+    async def rollback(
+        self, version: int, *, base: str = "", reason: str = "", guard: str | None = None
+    ) -> ConfigApplied:
+        raise _read_only()
+
+
+class _ReadOnlyKeys:
+    def __init__(self, source: KeySource) -> None:
+        self.list = source.list
+        self.windows = source.windows
+
+    async def create(self, wish: KeyWish) -> KeyMade:
+        raise _read_only()
+
+    async def rotate(self, id: str) -> KeyMade:
+        raise _read_only()
+
+    async def revoke(self, id: str) -> bool:
         raise _read_only()
 
 

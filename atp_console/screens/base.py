@@ -49,6 +49,7 @@ TABS = (
     ("2", "Sessions", "sessions"),
     ("3", "Metrics", "metrics"),
     ("4", "Models", "models"),
+    ("5", "Config", "config"),
     ("7", "Logs", "logs"),
     ("8", "Play", "play"),
 )

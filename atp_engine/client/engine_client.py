@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable
-from typing import TypeVar
+from typing import TypeVar, overload
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -250,12 +250,20 @@ class EngineClient:
             raise self._gone(error) from error
 
 
-def connect(endpoint: Endpoint) -> EngineClient:
-    """A client over its own pooled transport; nothing is sent yet. Belongs to the loop it is used on.
+_C = TypeVar("_C", bound=EngineClient)
+
+
+@overload
+def connect(endpoint: Endpoint) -> EngineClient: ...
+@overload
+def connect(endpoint: Endpoint, kind: type[_C]) -> _C: ...
+def connect(endpoint: Endpoint, kind: type[EngineClient] = EngineClient) -> EngineClient:
+    """A client (of a `kind` of its own) over its own pooled transport; nothing is sent yet. Belongs to the
+    loop it is used on.
 
     Raises EndpointError on an address that cannot be one.
     """
-    return EngineClient(endpoint, PooledTransport(SystemClock()))
+    return kind(endpoint, PooledTransport(SystemClock()))
 
 
 async def _refusal(response: UpstreamResponse) -> EngineRefused:

@@ -80,7 +80,9 @@ def traffic(connection: sqlite3.Connection, start: float, step_s: float, steps: 
     codes = f"SELECT {_STEP}, error_code, count(*) {_WINDOW} AND {_BAD} GROUP BY 1, 2"
     return Traffic(
         tuple(Counted(*row) for row in connection.execute(counted, asked)),
-        *(_spread(connection, figure, column, asked) for figure in ("duration_ms", "ttft_ms", "tokens_per_s")),
+        _spread(connection, "duration_ms", column, asked),
+        _spread(connection, "ttft_ms", column, asked),
+        _spread(connection, "tokens_per_s", column, asked),
         tuple(connection.execute(codes, asked)),
         is_partial,
     )

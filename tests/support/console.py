@@ -9,7 +9,21 @@ import msgspec
 
 from atp_engine.client.errors import EngineGone, EngineRefused
 from atp_engine.client.follow import Batch
+from atp_engine.core.config_views import (
+    ConfigApplied,
+    ConfigChange,
+    ConfigComplaint,
+    ConfigDiff,
+    ConfigFile,
+    ConfigHistory,
+    ConfigReport,
+    ConfigText,
+    ConfigVersion,
+    Replay,
+)
+from atp_engine.core.deployment_views import ProbeReply
 from atp_engine.core.events import AnyEvent
+from atp_engine.core.key_views import KeyMade, KeySummary, KeyWish
 from atp_engine.core.log_views import AuditPage, AuditView, LogLine, LogPage
 from atp_engine.core.metrics_views import MetricsView, TrafficPoint
 from atp_engine.core.play_views import PlayAsk, PlayStarted
@@ -28,6 +42,7 @@ from atp_engine.core.views import (
     Tail,
     TrialReply,
 )
+from atp_engine.core.window_views import WindowView
 from atp_engine.logs import LEVELS
 
 NOW = 1_760_000_000.0
@@ -192,6 +207,8 @@ class ReplaySource:
         self.acts: list[tuple[str, str]] = []
         self.traffic = MetricsView("", 15.0, NOW - 885.0, "", (NO_TRAFFIC,) * 60, (), is_partial=False)
         self.plays: dict[str, str] = {}
+        self.settings = ReplayConfig(self)
+        self.keys = ReplayKeys(self)
         self.log_lines: list[LogLine] = []
         self.audited: list[AuditView] = []
         self.windows_read: list[tuple[str, str]] = []
@@ -257,6 +274,19 @@ class ReplaySource:
         self._check()
         return AuditPage(tuple(self.audited[:limit]), 0)
 
+    async def act(self, key: str, act: str) -> DeploymentView:
+        """Taken note of."""
+        self._check()
+        self.acts.append((act, key))
+        return next(view for view in self.state.deployments if view.key == key)
+
+    async def probe(self, key: str) -> ProbeReply:
+        """A list that names the model."""
+        self._check()
+        self.acts.append(("probe", key))
+        view = next(view for view in self.state.deployments if view.key == key)
+        return ProbeReply(view, True, True, 12.0, True, f"{key} answers and lists its model")
+
     async def play(self, ask: PlayAsk) -> PlayStarted:
         """Taken note of; the request is the one scripted for this model."""
         self._check()
@@ -310,3 +340,112 @@ class ReplaySource:
 
     async def aclose(self) -> None:
         """Nothing is open."""
+
+
+class ReplayConfig:
+    """The config's life by script: a text is wrong when it holds `WRONG`, and changes what its diff says."""
+
+    def __init__(self, source: ReplaySource) -> None:
+        self._source = source
+        self.texts = {7: '[server]\nport = 7443\n\n[routes.auto]\ndeployments = ["fast", "large"]\n'}
+        self.is_changed_underneath = False
+
+    @property
+    def _version(self) -> int:
+        return max(self.texts)
+
+    async def text(self, version: int | None = None) -> ConfigText:
+        """A version's text."""
+        self._source._check()
+        number = version or self._version
+        return ConfigText(number, f"digest-{number}", (ConfigFile("atp.toml", self.texts[number]),))
+
+    async def history(self, limit: int = 50) -> ConfigHistory:
+        """The versions, newest first."""
+        made = [
+            ConfigVersion(
+                number, NOW - 60 * (20 - number), "console (an operator)", "edited in the console", "live",
+                ("route auto changed",), f"digest-{number}", number == self._version,
+            )
+            for number in sorted(self.texts, reverse=True)
+        ]  # fmt: skip
+        return ConfigHistory(self._version, tuple(made))
+
+    async def diff(self, before: int | None = None, after: int = 0) -> ConfigDiff:
+        """Two lines for any two versions."""
+        first, last = before or self._version, after or self._version
+        text = "" if first == last else f"--- v{first}\n+++ v{last}\n-port = 7443\n+port = 7444"
+        return ConfigDiff(first, last, text, ())
+
+    async def check(self, text: str) -> ConfigReport:
+        """What the text would do."""
+        self._source._check()
+        for number, line in enumerate(text.splitlines(), 1):
+            if "WRONG" in line:
+                place = line.index("WRONG") + 1
+                told = ConfigComplaint("atp.toml", number, place, "server.port", "must be a number", "like 7443", "")
+                return ConfigReport(is_valid=False, problems=(told,))
+        if text == self.texts[self._version]:
+            return ConfigReport(is_valid=True, problems=())
+        change = ConfigChange("route", "auto", "changed", 'deployments: ["fast", "large"] to ["large"]')
+        return ConfigReport(True, (), ("no price is known for large",), (change,), Replay(500, 15.5, ()))
+
+    async def apply(self, text: str, *, base: str = "", reason: str = "", guard: str | None = None) -> ConfigApplied:
+        """Keeps it as the next version."""
+        self._source._check()
+        if self.is_changed_underneath or base != f"digest-{self._version}":
+            raise EngineRefused(409, "config_conflict", "atp.toml was changed by somebody else")
+        self._source.acts.append(("config.apply", text))
+        self.texts[self._version + 1] = text
+        return ConfigApplied(self._version, await self.check(text), 300.0)
+
+    async def rollback(
+        self, version: int, *, base: str = "", reason: str = "", guard: str | None = None
+    ) -> ConfigApplied:
+        """The old text as the next version."""
+        self._source._check()
+        self._source.acts.append(("config.rollback", str(version)))
+        self.texts[self._version + 1] = self.texts[version]
+        return ConfigApplied(self._version, ConfigReport(is_valid=True, problems=()), 0.0)
+
+
+class ReplayKeys:
+    """Keys and windows by script."""
+
+    def __init__(self, source: ReplaySource) -> None:
+        self._source = source
+        self.all: list[KeySummary] = []
+        self.budgets: list[WindowView] = []
+
+    async def list(self) -> tuple[KeySummary, ...]:
+        """The scripted keys."""
+        self._source._check()
+        return tuple(self.all)
+
+    async def windows(self) -> tuple[WindowView, ...]:
+        """The scripted windows."""
+        self._source._check()
+        return tuple(self.budgets)
+
+    async def create(self, wish: KeyWish) -> KeyMade:
+        """A key after the wish."""
+        self._source._check()
+        self._source.acts.append(("key.create", f"{wish.name} {wish.qos} {wish.project}".strip()))
+        made = KeySummary(
+            f"key_{len(self.all)}", wish.name, wish.project, wish.qos, 0, "atp_key_9…7777", NOW, None, None
+        )
+        self.all.append(made)
+        return KeyMade(made, "atp_key_secret_shown_once")
+
+    async def rotate(self, id: str) -> KeyMade:
+        """The same key, another secret."""
+        self._source._check()
+        self._source.acts.append(("key.rotate", id))
+        return KeyMade(next(one for one in self.all if one.id == id), "atp_key_rotated_shown_once")
+
+    async def revoke(self, id: str) -> bool:
+        """Ends it."""
+        self._source._check()
+        self._source.acts.append(("key.revoke", id))
+        self.all = [msgspec.structs.replace(one, revoked_at=NOW) if one.id == id else one for one in self.all]
+        return True

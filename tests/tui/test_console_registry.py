@@ -20,7 +20,9 @@ _WAYS = {
     "sessions": ["2"],
     "metrics": ["3"],
     "models": ["4"],
+    "config": ["5"],
     "logs": ["7"],
+    "play": ["8"],
     "request": ["j", "j", "enter"],
 }
 
