@@ -50,7 +50,8 @@ class OllamaModels:
             if len(body) > _LONGEST_BODY:
                 raise PayloadTooLarge("the request body is too large for a model's name")
         fields = Fields.of_body(body)
-        name = fields.take("model", STR) or fields.need("name", STR)
+        older = fields.take("name", STR)
+        name = older or fields.need("model", STR)
         route = self._models.route(name)
         info: dict[str, Any] = {"general.architecture": _ARCHITECTURE}
         if context := max(spec.context_tokens for spec in route.deployments):
