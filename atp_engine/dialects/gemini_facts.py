@@ -13,7 +13,7 @@ import msgspec
 from atp_engine.core.types import RequestFacts
 from atp_engine.dialects.estimate import BYTES_PER_TOKEN, IMAGE_TOKENS, estimate_tokens
 from atp_engine.dialects.gemini_seals import BASE64_START
-from atp_engine.dialects.reading import NULL, Count, ModelName, decode_body, prefix_seed
+from atp_engine.dialects.reading import NULL, SCENES, Count, ModelName, decode_body, prefix_seed
 
 _FILE_BYTES_PER_TOKEN = 32.0
 _FOREIGN = b'"' + BASE64_START.encode()
@@ -135,7 +135,13 @@ def _said(content: _System | _Content | None) -> str | None:
 
 
 def _opening(contents: list[_Content]) -> str | None:
+    scene = None
     for content in contents:
-        if content.role != "model":
-            return _said(content)
-    return None
+        if content.role == "model":
+            continue
+        said = [part.text for part in _parts(content.parts) if part.text]
+        told = [text for text in said if not text.startswith(SCENES)]
+        if told or not said:
+            return "\n".join(told)
+        scene = scene or "\n".join(said)
+    return scene

@@ -20,6 +20,7 @@ from atp_engine.dialects.reading import (
     prefix_seed,
     session_name,
     string_in,
+    without_scene,
 )
 
 _SYSTEM_ROLES = frozenset({"system", "developer"})
@@ -103,11 +104,14 @@ def _media(messages: list[_Message]) -> tuple[bool, bool]:
 
 
 def _opening(messages: list[_Message]) -> tuple[str | list[Part] | None, str | list[Part] | None]:
-    """The first system message and the first user message."""
-    system = None
+    """The first system message and the first user message that says something."""
+    system = scene = None
     for message in messages:
         if message.role == "user":
-            return system, message.content
+            said = without_scene(message.content)
+            if said is not None:
+                return system, said
+            scene = scene or message.content
         if system is None and message.role in _SYSTEM_ROLES:
             system = message.content
-    return system, None
+    return system, scene

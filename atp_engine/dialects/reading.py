@@ -28,6 +28,9 @@ _MISSING = re.compile(r"^Object missing required field `(\w+)`$")
 _BOM = b"\xef\xbb\xbf"
 NULL = msgspec.Raw(b"null")
 _STRING = msgspec.json.Decoder(str)
+SCENES = ("<session_context>", "This is the Qwen Code. We are setting up the context")
+"""How Gemini CLI 0.61 and Qwen Code 0.15 to 0.24 begin."""
+_RAW_SCENES = tuple(f'"{scene}'.encode() for scene in SCENES)
 
 
 class Part(msgspec.Struct, gc=False):
@@ -106,6 +109,16 @@ def prefix_seed(system: Content, first_user: Content) -> bytes:
     first user message."""
     start = text_start(system, _SEED_HALF) if system is not None else b""
     return start + b"\0" + text_start(first_user, _SEED_HALF)
+
+
+def without_scene(content: str | list[Part] | None) -> str | list[Part] | None:
+    """A first message without the text in which a coding agent describes where it runs; None when nothing
+    is left. That text is alike in every conversation of a directory and changes as files come and go."""
+    if isinstance(content, str):
+        return None if content.startswith(SCENES) else content
+    if content and bytes(memoryview(content[0].text)[:80]).startswith(_RAW_SCENES):
+        return content[1:] or None
+    return content
 
 
 def session_name(text: str) -> str:
