@@ -127,8 +127,9 @@ class Slots:
             raise
         except asyncio.CancelledError:
             gate.line.remove(ticket)
-            health.waiting = len(gate.line)
             raise
+        finally:
+            health.waiting = len(gate.line)
         return found if isinstance(found, Lease) else None
 
     def advance(self, health: DeploymentHealth) -> None:
