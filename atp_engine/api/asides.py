@@ -61,7 +61,7 @@ class Answers:
 
     async def plan(self, call: RawCall, caller: Caller) -> Told:
         """The decision for an ask, nothing called."""
-        return {"request_id": call.id, **self._asking.plan(call.body), "is_dry_run": True}, []
+        return {"request_id": call.id, **self._asking.plan(call.body, caller), "is_dry_run": True}, []
 
     async def observe(self, call: RawCall, caller: Caller) -> Told:
         """Feedback on a request, as it was kept."""

@@ -15,6 +15,7 @@ from atp_engine.core.errors import UnknownModel
 from atp_engine.core.ports import Clock
 from atp_engine.core.pricing import NANO_PER_USD, cost_of
 from atp_engine.core.types import (
+    Caller,
     DeploymentSpec,
     Dialect,
     PriceState,
@@ -25,8 +26,10 @@ from atp_engine.core.types import (
 from atp_engine.dialects.atp_ask import DEFAULT_MODEL, Ask, Wishes, read_ask
 from atp_engine.dialects.facts import read_facts
 from atp_engine.routing.health import HealthBook
+from atp_engine.routing.restrict import restrict
 from atp_engine.routing.table import Route
 from atp_engine.routing.wishes import Outlook, steer
+from atp_engine.services.access import check_access, forbidden
 from atp_engine.services.attempts import Attempts
 from atp_engine.services.estimates import Estimates
 from atp_engine.services.live import LiveRequest
@@ -63,8 +66,11 @@ class Asking:
 
         return made
 
-    def plan(self, body: bytes) -> dict[str, Any]:
-        """What would be decided for this ask now. Raises InvalidRequest, UnknownModel."""
+    def plan(self, body: bytes, caller: Caller) -> dict[str, Any]:
+        """What would be decided for this ask now. Windows of money and tokens are not asked: they reserve.
+
+        Raises InvalidRequest, UnknownModel, Forbidden.
+        """
         ask = self.read(body)
         runtime = self._runtime.current
         facts = read_facts(Dialect.OPENAI_CHAT, ask.body)
@@ -73,7 +79,8 @@ class Asking:
             near = runtime.table.near(facts.model)
             raise UnknownModel("no such model" + (f"; did you mean {', '.join(near)}?" if near else ""), param="model")
         facts = self._estimates.fit(route, facts)
-        decision = self._attempts.decide(runtime, route, facts)
+        check_access(caller, route)
+        decision = restrict_to(caller, self._attempts.decide(runtime, route, facts))
         outlooks = self._outlooks(runtime, route, facts)
         return plan_of(steer(decision, ask.wishes, outlooks), outlooks, ask, facts)
 
@@ -128,6 +135,12 @@ class Asking:
             p95_ms=p95,
             measured="to the first token" if facts.is_stream else "to the whole answer",
         )
+
+
+def restrict_to(caller: Caller, decision: RouteDecision) -> RouteDecision:
+    """The decision without what the key may not use."""
+    drops = forbidden(caller, decision)
+    return restrict(decision, drops) if drops else decision
 
 
 def plan_of(decision: RouteDecision, outlooks: dict[str, Outlook], ask: Ask, facts: RequestFacts) -> dict[str, Any]:

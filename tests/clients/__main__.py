@@ -66,7 +66,7 @@ class Runs:
     def _home(self, client: Client) -> Path:
         home = self._folder / re.sub(r"\W+", "-", client.name)
         if not home.exists():
-            home.mkdir()
+            (home / "project").mkdir(parents=True)
             if client.prepare is not None:
                 client.prepare(Place(home, self._engine.url, self._engine.key))
         return home
@@ -78,7 +78,7 @@ class Runs:
         environment = {**kept, "PATH": path, "HOME": str(place.home), "NO_COLOR": "1", "CI": "1", **run.environment}
         process = await asyncio.create_subprocess_exec(
             *run.command,
-            cwd=place.home,
+            cwd=place.project,
             env=environment,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,

@@ -23,6 +23,11 @@ class Place:
     url: str
     key: str
 
+    @property
+    def project(self) -> Path:
+        """The directory it works in, which is not where it keeps its own files."""
+        return self.home / "project"
+
 
 @dataclass(frozen=True)
 class Run:
@@ -131,7 +136,7 @@ def _opencode_files(place: Place) -> None:
         "autoupdate": False,
         "share": "disabled",
     }
-    (place.home / "opencode.json").write_text(json.dumps(settings))
+    (place.project / "opencode.json").write_text(json.dumps(settings))
 
 
 def _opencode(place: Place, case: str) -> Run:
@@ -155,7 +160,16 @@ def _gemini_files(place: Place) -> None:
 
 
 def _gemini(place: Place, case: str) -> Run:
-    command = [install.program("gemini"), "--skip-trust", "-m", "stand-in", "--approval-mode", "yolo", "-p", _prompt(case)]
+    command = [
+        install.program("gemini"),
+        "--skip-trust",
+        "-m",
+        "stand-in",
+        "--approval-mode",
+        "yolo",
+        "-p",
+        _prompt(case),
+    ]
     if case == RESUME:
         command += ["--resume", "latest"]
     return Run(command, {"GOOGLE_GEMINI_BASE_URL": place.url, "GEMINI_API_KEY": place.key})

@@ -20,8 +20,8 @@ TOOL_OUTPUT = "atp-42"
 _SHELLS = ("Bash", "bash", "run_shell_command", "exec_command", "shell_command", "shell", "local_shell", "get_weather")
 _AGENTS = ("Agent", "Task", "task", "agent")
 _WORDS = {
-    "command": "echo atp-$((40 + 2))",
-    "cmd": "echo atp-$((40 + 2))",
+    "command": "printf 'atp-%d' 42",
+    "cmd": "printf 'atp-%d' 42",
     "city": "Paris",
     "description": "say it",
     "prompt": "Just say hello.",
