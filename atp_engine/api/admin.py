@@ -25,6 +25,7 @@ from atp_engine.core.errors import InvalidRequest, PayloadTooLarge, QueueFull, R
 from atp_engine.core.filter import FilterError, parse
 from atp_engine.core.ports import Clock
 from atp_engine.core.views import CancelReply, ConfigView, LaunchCode, SessionDetail, TrialReply
+from atp_engine.services.keys_admin import Badge
 from atp_engine.services.observatory import Observatory
 
 BODY_CAP = 1_048_576
@@ -152,7 +153,7 @@ class AdminApi:
     async def launch_code(self, call: Call) -> Response:
         """A one-time code that opens the dashboard in a browser with the caller's role."""
         self._note(call.visitor.name, "dashboard.opened", call.visitor.role, "")
-        return answer(LaunchCode(self._codes.issue(call.visitor.role), LAUNCH_CODE_S))
+        return answer(LaunchCode(self._codes.issue(call.visitor.badge or Badge(call.visitor.role)), LAUNCH_CODE_S))
 
     def _matches(self, query: str) -> Matches | None:
         try:

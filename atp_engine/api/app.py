@@ -26,6 +26,7 @@ from atp_engine.config.models import Config
 from atp_engine.core.ports import Clock, NewId
 from atp_engine.core.text import safe_text
 from atp_engine.core.types import Caller
+from atp_engine.services.keys_admin import Badge
 from atp_engine.services.observatory import Observatory
 
 log = logging.getLogger(__name__)
@@ -43,7 +44,7 @@ _SOCKET_CLOSED = 1008
 def build_app(
     *,
     observatory: Observatory,
-    verify_admin: Callable[[str], str | None],
+    verify_admin: Callable[[str], Badge | None],
     identify_client: Callable[[HeaderList], Caller],
     config: Callable[[], Config],
     port: int,
@@ -61,7 +62,7 @@ def build_app(
 ) -> Front:
     """Wires the face.
 
-    `verify_admin` gives a token's role (`admin`, `viewer`) or None. `identify_client` finds the caller
+    `verify_admin` gives who a token stands for or None. `identify_client` finds the caller
     from the raw headers and raises AuthError. `config` gives the live snapshot, `port` is the one really
     bound. `probes` name the dependencies of `/readyz`, `facts` are shown by `/healthz` (such as
     `sqlite_version`), `metrics_text` gives the exposition. `try_model` sends one request through the

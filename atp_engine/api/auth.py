@@ -26,6 +26,7 @@ from atp_engine.core.errors import ATPError, Forbidden, InvalidKey, RateLimited
 from atp_engine.core.ports import Clock, NewId
 from atp_engine.core.types import Caller
 from atp_engine.limits.rate import TokenBucket
+from atp_engine.services.keys_admin import Badge
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +64,8 @@ class Visitor:
     role: str = ""
     session: BrowserSession | None = None
     caller: Caller | None = None
+    badge: Badge | None = None
+    """The admin token that spoke, or that opened the browser's session."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +86,14 @@ class Gate:
     def __init__(
         self,
         *,
-        verify_admin: Callable[[str], str | None],
+        verify_admin: Callable[[str], Badge | None],
         identify_client: Callable[[HeaderList], Caller],
         is_metrics_public: Callable[[], bool],
         clock: Clock,
         new_id: NewId,
         cookie_name: str,
     ) -> None:
-        """`verify_admin` gives the role of a token or None; `identify_client` raises AuthError."""
+        """`verify_admin` gives who a token stands for or None; `identify_client` raises AuthError."""
         self._verify_admin = verify_admin
         self._identify_client = identify_client
         self._is_metrics_public = is_metrics_public
@@ -117,13 +120,15 @@ class Gate:
 
     def login(self, *, code: str, token: str) -> tuple[str, BrowserSession]:
         """Trades a launch code or an admin token for a session; the cookie's value comes first."""
-        role = self.codes.redeem(code) if code else self._verify(token)
-        if role is None:
+        badge = self.codes.redeem(code) if code else self._verify(token)
+        if badge is None:
             self._refuse("That code is used or too old; make a new one." if code else "That token is not known here.")
-        return self.sessions.open(role)
+        return self.sessions.open(badge)
 
     def is_current(self, visitor: Visitor) -> bool:
-        """False once the visitor's browser session is over: open streams end then."""
+        """False once the visitor's browser session or token is over: open streams end then."""
+        if visitor.badge is not None and not visitor.badge.counts():
+            return False
         return visitor.session is None or self.sessions.is_open(visitor.session)
 
     def _admin(self, scope: Scope) -> Visitor:
@@ -131,20 +136,20 @@ class Gate:
         credential = _value(headers, b"authorization")
         if credential is not None:
             scheme, _, token = credential.partition(" ")
-            role = self._verify(token.strip()) if scheme.lower() == "bearer" else None
-            if role is None:
+            badge = self._verify(token.strip()) if scheme.lower() == "bearer" else None
+            if badge is None:
                 self._refuse("That admin token is not known here.")
-            return Visitor("an operator with a token", role)
+            return Visitor(f"{badge.name} with a token", badge.role, badge=badge)
         for cookie in _cookies(headers, self.cookie_name):
             session = self.sessions.find(cookie)
             if session is not None:
                 self._check_csrf(scope, session)
-                return Visitor("an operator in a browser", session.role, session)
+                return Visitor(f"{session.badge.name} in a browser", session.role, session, badge=session.badge)
         raise InvalidKey("An admin token is needed: `Authorization: Bearer ...`.")
 
-    def _verify(self, token: str) -> str | None:
-        role = self._verify_admin(token) if token else None
-        return role if role in _ROLES else None
+    def _verify(self, token: str) -> Badge | None:
+        badge = self._verify_admin(token) if token else None
+        return badge if badge is not None and badge.role in _ROLES else None
 
     def _check_csrf(self, scope: Scope, session: BrowserSession) -> None:
         if scope["method"] in ("GET", "HEAD"):

@@ -13,6 +13,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 from atp_engine.core.ports import Clock
+from atp_engine.services.keys_admin import Badge
 
 SESSION_S = 12 * 3600.0
 LAUNCH_CODE_S = 60.0
@@ -27,12 +28,17 @@ def _digest(secret: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class BrowserSession:
-    """A logged-in browser: its role, the token its writes must carry, and when it ends (monotonic)."""
+    """A logged-in browser: who opened it, the token its writes must carry, and when it ends (monotonic)."""
 
     key: bytes
-    role: str
+    badge: Badge
     csrf_token: str
     ends_at_s: float
+
+    @property
+    def role(self) -> str:
+        """What it may do."""
+        return self.badge.role
 
 
 class BrowserSessions:
@@ -42,11 +48,11 @@ class BrowserSessions:
         self._clock = clock
         self._sessions: OrderedDict[bytes, BrowserSession] = OrderedDict()
 
-    def open(self, role: str) -> tuple[str, BrowserSession]:
+    def open(self, badge: Badge) -> tuple[str, BrowserSession]:
         """The cookie's value (256 random bits, never stored) and the session behind it."""
         value = secrets.token_urlsafe(32)
         ends_at_s = self._clock.monotonic() + SESSION_S
-        session = BrowserSession(_digest(value), role, secrets.token_urlsafe(32), ends_at_s)
+        session = BrowserSession(_digest(value), badge, secrets.token_urlsafe(32), ends_at_s)
         while len(self._sessions) >= _MAX_SESSIONS:
             self._sessions.popitem(last=False)
         self._sessions[session.key] = session
@@ -61,8 +67,9 @@ class BrowserSessions:
         return None
 
     def is_open(self, session: BrowserSession) -> bool:
-        """True until it is closed or its time is over; long streams ask again and again."""
-        return session.key in self._sessions and self._clock.monotonic() < session.ends_at_s
+        """True until it, its time or the admin token behind it is over; long streams ask again and again."""
+        is_kept = session.key in self._sessions and self._clock.monotonic() < session.ends_at_s
+        return is_kept and session.badge.counts()
 
     def close(self, session: BrowserSession) -> None:
         """Ends it at once, for all tabs."""
@@ -74,20 +81,21 @@ class LaunchCodes:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._codes: OrderedDict[bytes, tuple[str, float]] = OrderedDict()
+        self._codes: OrderedDict[bytes, tuple[Badge, float]] = OrderedDict()
 
-    def issue(self, role: str) -> str:
-        """A fresh code (192 random bits) that grants `role`."""
+    def issue(self, badge: Badge) -> str:
+        """A fresh code (192 random bits) that grants what the badge does."""
         code = secrets.token_urlsafe(24)
         while len(self._codes) >= _MAX_CODES:
             self._codes.popitem(last=False)
-        self._codes[_digest(code)] = (role, self._clock.monotonic() + LAUNCH_CODE_S)
+        self._codes[_digest(code)] = (badge, self._clock.monotonic() + LAUNCH_CODE_S)
         return code
 
-    def redeem(self, code: str) -> str | None:
-        """The role it grants, once; None when unknown, used or too old."""
-        role, ends_at_s = self._codes.pop(_digest(code), ("", 0.0))
-        return role if role and self._clock.monotonic() < ends_at_s else None
+    def redeem(self, code: str) -> Badge | None:
+        """What it grants, once; None when unknown, used or too old."""
+        badge, ends_at_s = self._codes.pop(_digest(code), (None, 0.0))
+        is_good = badge is not None and badge.counts() and self._clock.monotonic() < ends_at_s
+        return badge if is_good else None
 
 
 def is_same_secret(given: str, expected: str) -> bool:

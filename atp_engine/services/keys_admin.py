@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import math
 import secrets
+from collections.abc import Callable
 from hmac import compare_digest
+from typing import NamedTuple
 
 import msgspec
 
@@ -25,34 +27,47 @@ _SHOWN = len(_PREFIX) + 4
 _MOST = 1_000
 
 
+class Badge(NamedTuple):
+    """Who an admin token stands for: kept by what it opened, which ends with it."""
+
+    role: str
+    name: str = "an operator"
+    counts: Callable[[], bool] = lambda: True
+    """False once the token was revoked or has expired."""
+
+
 class AdminAuth:
     """Verifies tokens and tells their role."""
 
     def __init__(self, clock: Clock, audit: AuditLog | None = None, hasher: Hasher | None = None) -> None:
         self._clock = clock
         self._hasher = hasher or Hasher(b"")
-        self._roles: dict[bytes, tuple[str, float]] = {}
+        self._badges: dict[bytes, tuple[Badge, float]] = {}
         self._refusals = Refusals(clock, audit, "admin")
 
     def add(self, token: str, role: str = "admin") -> None:
         """Lets a token in."""
         self.admit(self._hasher.hashed(token.encode("utf-8", "replace")), role)
 
-    def admit(self, digest: bytes, role: str, ends_at: float = math.inf) -> None:
+    def admit(self, digest: bytes, role: str, ends_at: float = math.inf, name: str = "an operator") -> None:
         """Lets the token with this hash in until `ends_at` (UTC epoch seconds)."""
-        self._roles[digest] = (role, ends_at)
+        self._badges[digest] = (Badge(role, name, lambda: self._counts(digest)), ends_at)
 
     def expel(self, digest: bytes) -> None:
         """Lets it in no more."""
-        self._roles.pop(digest, None)
+        self._badges.pop(digest, None)
 
-    def verify(self, token: str) -> str | None:
-        """The role of a token, None (and audited) when it is not known. The caller slows guessing down."""
+    def _counts(self, digest: bytes) -> bool:
+        ends_at = self._badges.get(digest, (None, -math.inf))[1]
+        return ends_at == math.inf or ends_at > self._clock.now()
+
+    def verify(self, token: str) -> Badge | None:
+        """Who a token stands for, None (and audited) when it is not known. The caller slows guessing down."""
         if len(token) <= LONGEST:
             digest = self._hasher.hashed(token.encode("utf-8", "replace"))
-            for known, (role, ends_at) in self._roles.items():
-                if compare_digest(known, digest) and (ends_at == math.inf or ends_at > self._clock.now()):
-                    return role
+            for known, (badge, _) in self._badges.items():
+                if compare_digest(known, digest) and badge.counts():
+                    return badge
         self._refusals.count("an unknown admin token")
         return None
 
@@ -121,7 +136,8 @@ class AdminTokens:
     def _remember(self, token: StoredToken) -> None:
         self._known[token.id] = token
         if token.revoked_at is None:
-            self._auth.admit(token.digest, token.role, ends_at(token.expires_at, None))
+            name = f"{token.role} {token.name}"
+            self._auth.admit(token.digest, token.role, ends_at(token.expires_at, None), name)
         else:
             self._auth.expel(token.digest)
 

@@ -109,8 +109,13 @@ async def test_each_role_may_do_what_it_says_and_a_viewer_sees_no_client_key(tmp
                 _, seen = await admin(engine, "GET", path, token=made["secret"])
                 assert (engine.key in json.dumps(seen)) is (role != "viewer"), (path, role)
         ended = tokens["operator"]
+        login = json.dumps({"token": ended["secret"]}).encode()
+        opened = await engine.call("POST", "/ui/login", login, token="")
+        cookie = {"cookie": opened.headers["set-cookie"].partition(";")[0]}
+        assert (await engine.call("GET", "/admin/status", headers=cookie, token="")).status == 200
         await admin(engine, "POST", f"/admin/tokens/{ended['token']['id']}/revoke")
         assert (await admin(engine, "GET", "/admin/status", token=ended["secret"]))[0] == 401
+        assert (await engine.call("GET", "/admin/status", headers=cookie, token="")).status == 401
 
 
 WINDOWS = """

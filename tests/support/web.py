@@ -40,6 +40,7 @@ from atp_engine.core.views import (
     Tail,
     TrialReply,
 )
+from atp_engine.services.keys_admin import Badge
 
 ADMIN_TOKEN = "atp-admin-token"
 VIEWER_TOKEN = "atp-viewer-token"
@@ -361,7 +362,7 @@ def build_face(
 
     app = build_app(
         observatory=cast(Any, staged),
-        verify_admin=roles.get,
+        verify_admin=lambda token: Badge(roles[token]) if token in roles else None,
         identify_client=_identify,
         config=config or (lambda: plain),
         port=port,

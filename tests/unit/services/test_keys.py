@@ -298,8 +298,10 @@ async def test_an_admin_token_tells_its_role_and_others_are_audited(database: Da
     admin = AdminAuth(clock, AuditLog(database))
     admin.add("atp_admin_" + "a" * 40)
     admin.add("atp_view_" + "b" * 40, "viewer")
-    assert admin.verify("atp_admin_" + "a" * 40) == "admin"
-    assert admin.verify("atp_view_" + "b" * 40) == "viewer"
+    assert [badge.role for badge in map(admin.verify, ("atp_admin_" + "a" * 40, "atp_view_" + "b" * 40)) if badge] == [
+        "admin",
+        "viewer",
+    ]
     for wrong in ("", "atp_admin_" + "a" * 39, "\ud800", "x" * 100_000, SECRET):
         assert admin.verify(wrong) is None
     await until(lambda: database.queue_depth == 0)
@@ -386,11 +388,16 @@ async def test_admin_tokens_have_roles_end_and_outlive_a_restart(database: Datab
     await other.load()
     assert [token.role for token in other.list()] == ["viewer", "operator"]
     for one in (auth, again):
-        assert (one.verify(looker.secret), one.verify(actor.secret)) == ("viewer", "operator")
+        badges = [badge for badge in map(one.verify, (looker.secret, actor.secret)) if badge]
+        assert [(badge.role, badge.name) for badge in badges] == [
+            ("viewer", "viewer wall screen"),
+            ("operator", "operator on call"),
+        ]
     assert await other.revoke(looker.token.id, actor="admin")
     assert not await other.revoke(looker.token.id, actor="admin")
     clock.advance(60)
     assert (again.verify(looker.secret), again.verify(actor.secret)) == (None, None)
+    assert [badge.counts() for badge in badges] == [False, False]
     assert looker.secret not in repr(other.list())
 
 
