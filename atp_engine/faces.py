@@ -24,7 +24,7 @@ from atp_engine.api.gemini import PATHS as GEMINI_PATHS
 from atp_engine.api.gemini import GeminiEndpoint
 from atp_engine.api.llm import ChatEndpoint
 from atp_engine.api.models import ModelList
-from atp_engine.api.ollama import GenerateCall, OllamaCall, OllamaEndpoint
+from atp_engine.api.ollama import EmbedCall, GenerateCall, OlderEmbedCall, OllamaCall, OllamaEndpoint
 from atp_engine.api.ollama_models import OllamaModels
 from atp_engine.api.responses import StoredResponses
 from atp_engine.core.types import Dialect
@@ -88,6 +88,8 @@ def _hot_elsewhere(parts: Parts) -> HotEndpoints:
         **{("POST", path): gemini for path in GEMINI_PATHS},
         ("POST", "/api/chat"): OllamaEndpoint(OllamaCall, *parts_of_a_call, max_body),
         ("POST", "/api/generate"): OllamaEndpoint(GenerateCall, *parts_of_a_call, max_body),
+        ("POST", "/api/embed"): OllamaEndpoint(EmbedCall, *parts_of_a_call, max_body),
+        ("POST", "/api/embeddings"): OllamaEndpoint(OlderEmbedCall, *parts_of_a_call, max_body),
     }
 
 

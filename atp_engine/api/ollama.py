@@ -1,25 +1,26 @@
-"""Ollama's surface for calls that are routed to models: `POST /api/chat` and `/api/generate`.
+"""Ollama's surface for calls that are routed to models: `POST /api/chat`, `/api/generate` and `/api/embed`.
 
 Streams are a JSON value a line. A generate call becomes a chat of one system and one user message, and
 its answers take generate's shape again; what only the server's own templates can do is refused.
-without a message, which have a server load a model, are answered here: there is nothing to load.
+Embed calls (`/api/embeddings` is the older one) go the way of OpenAI's, and count as such.
 Shapes: docs.ollama.com/api, November 2026.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import msgspec
 
 from atp_engine.api.llm import ChatEndpoint, ClientCall, stream_head
 from atp_engine.api.server import EngineProtocol
-from atp_engine.core.errors import InvalidRequest, UnsupportedFeature
+from atp_engine.core.errors import BadUpstreamReply, InvalidRequest, UnsupportedFeature
 from atp_engine.core.ports import NewId
-from atp_engine.core.types import Dialect
-from atp_engine.dialects.fields import BOOL, RAW, STR, Fields
+from atp_engine.core.types import Caller, Dialect
+from atp_engine.dialects.fields import BOOL, COUNT, RAW, STR, Fields, compact
 from atp_engine.dialects.reading import decode_body
+from atp_engine.services.attempt import RawCall
 from atp_engine.services.completions import Completions
 from atp_engine.services.keys import Keys
 from atp_engine.services.live import LiveRequest
@@ -27,6 +28,26 @@ from atp_engine.services.live import LiveRequest
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _TO_GENERATE = {"content": "response", "thinking": "thinking", "tool_calls": "tool_calls"}
 _SAID = frozenset({"prompt", "system", "images"})
+
+
+class _Item(msgspec.Struct):
+    embedding: msgspec.Raw
+    index: int = 0
+
+
+class _Usage(msgspec.Struct):
+    prompt_tokens: int | None = None
+
+
+class _Answer(msgspec.Struct):
+    """OpenAI's answer with vectors."""
+
+    data: list[_Item]
+    model: str | None = None
+    usage: _Usage | None = None
+
+
+_ANSWER = msgspec.json.Decoder(_Answer)
 
 
 class OllamaCall(ClientCall):
@@ -61,8 +82,44 @@ class GenerateCall(OllamaCall):
         super().close(live, last if live.is_stream else generate_of_chat(last))
 
 
+class EmbedCall(OllamaCall):
+    """An embed call: one of OpenAI's to everybody behind it."""
+
+    text_field = "input"
+
+    def whole_body(self) -> bytes:
+        """The embeddings call that it is. Raises InvalidRequest naming the field."""
+        top = Fields.of_body(super().whole_body())
+        model, text, size = top.need("model", STR), top.need(self.text_field, RAW), top.take("dimensions", COUNT)
+        return msgspec.json.encode(compact(model=model, input=text, dimensions=size, encoding_format="float"))
+
+    def close(self, live: LiveRequest, last: bytes) -> None:
+        """Sends the vectors in the caller's shape. Raises BadUpstreamReply when there are none."""
+        try:
+            found = _ANSWER.decode(last)
+        except (ValueError, RecursionError):
+            raise BadUpstreamReply("The provider's answer holds no vectors.") from None
+        vectors = [item.embedding for item in sorted(found.data, key=lambda item: item.index)]
+        super().close(live, self.shaped(found, vectors))
+
+    def shaped(self, found: _Answer, vectors: list[msgspec.Raw]) -> bytes:
+        """The answer's body."""
+        tokens = found.usage.prompt_tokens if found.usage is not None else None
+        return msgspec.json.encode(compact(model=found.model, embeddings=vectors, prompt_eval_count=tokens))
+
+
+class OlderEmbedCall(EmbedCall):
+    """The same with one text and one vector."""
+
+    text_field = "prompt"
+
+    def shaped(self, found: _Answer, vectors: list[msgspec.Raw]) -> bytes:
+        """The answer's body."""
+        return msgspec.json.encode({"embedding": vectors[0] if vectors else []})
+
+
 class OllamaEndpoint(ChatEndpoint):
-    """One of the two paths."""
+    """One of the paths."""
 
     def __init__(
         self,
@@ -78,6 +135,12 @@ class OllamaEndpoint(ChatEndpoint):
     def exchange(self, protocol: EngineProtocol, query: bytes) -> OllamaCall:
         """The sink of the path's kind."""
         return self._call(self, protocol, b"")
+
+    def answer(self, call: RawCall, caller: Caller, exchange: Any) -> Coroutine[Any, Any, None]:
+        """The walk, of an embeddings call where it is one."""
+        if isinstance(exchange, EmbedCall):
+            call = msgspec.structs.replace(call, dialect=Dialect.OPENAI_EMBEDDINGS)
+        return super().answer(call, caller, exchange)
 
 
 def chat_of_generate(body: bytes) -> bytes:

@@ -102,8 +102,10 @@ async def _use_ollama(engine: Running) -> None:
 
 
 async def test_models_are_listed_and_errors_are_the_sdks_own(tmp_path: Path) -> None:
-    async with running(tmp_path, SIMULATED) as engine:
+    vectors = '\n[deployments.vectors]\nprovider = "simulated"\nmodel = "sim-embed"\n'
+    async with running(tmp_path, SIMULATED + vectors) as engine:
         await _list(engine)
+        await _embed(engine)
         await _err(engine)
 
 
@@ -122,6 +124,16 @@ async def _list(engine: Running) -> None:
         with pytest.raises(ollama.ResponseError, match="no such model") as refused:
             await client.show("nope")
         assert refused.value.status_code == 404
+
+
+async def _embed(engine: Running) -> None:
+    async with llama(engine) as client:
+        found = await client.embed("vectors", ["one", "two"], dimensions=8)
+        assert [len(vector) for vector in found.embeddings] == [8, 8]
+        assert found.prompt_eval_count
+        assert (await client.embeddings("vectors", "one")).embedding
+        with pytest.raises(ollama.ResponseError, match="input"):
+            await client.embed("vectors", "")
 
 
 async def _err(engine: Running) -> None:
