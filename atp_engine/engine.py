@@ -154,7 +154,7 @@ class Engine:
         await self._parts.keys.load()
         await self._parts.tokens.load()
         self._parts.windows.apply_keys(self._parts.keys.limits())
-        await self._parts.windows.fill()
+        await self._parts.windows.start()
         await self._parts.sessions.load()
         self._parts.admin.add(ensure_token(self._paths.admin_token, "atp_admin_"))
         self._parts.client_key = ensure_token(self._paths.client_key, "atp_key_")

@@ -16,7 +16,7 @@ from functools import partial
 
 from atp_engine.core.errors import StorageError
 from atp_engine.core.ports import Clock
-from atp_engine.limits.window import NO_LIMIT, Rule, Window
+from atp_engine.limits.window import NO_LIMIT, Rule, Scope, Window
 from atp_engine.storage.requests import RequestRepository
 from atp_engine.storage.windows import Amount, Kept, LedgerSum, Reached, WindowRepository
 
@@ -124,28 +124,31 @@ class Leases:
         """What the last run left. Raises StorageError."""
         return await self._repository.kept()
 
-    async def restore(
+    async def ledger(self, rule: Rule, starts_at: float, until: int, kept: Kept) -> tuple[LedgerSum, ...]:
+        """What ledger lines of requests up to number `until` say that the marks of the rule do not include yet, in
+        the period that began at `starts_at`. Raises StorageError."""
+        reached = _reached(rule, kept)
+        after = 0 if reached is None else reached.through
+        return await self._repository.sums(after, until, starts_at, by_session=rule.scope is Scope.SESSION)
+
+    def restore(
         self,
         rule: Rule,
         starts_at: float,
-        until: int,
         kept: Kept,
+        lines: tuple[LedgerSum, ...],
         *,
         find: Callable[[Rule, str], Window],
-        windows_of: Callable[[Rule, LedgerSum], tuple[Window | None, int, int]],
+        window_of: Callable[[Rule, LedgerSum], tuple[Window | None, int, int]],
     ) -> None:
-        """Adds to a rule's windows what was used in the period that began at `starts_at`, by marks and ledger
-        lines of requests up to number `until`, and what is in doubt. Raises StorageError."""
-        reached = kept.rules.get(rule.name)
-        is_same = reached is not None and reached.fingerprint == rule.fingerprint
-        after = reached.through if reached is not None and is_same else 0
+        """Adds to a rule's windows what was used, by the marks and the `ledger` lines, and what is in doubt."""
+        is_same = _reached(rule, kept) is not None
         if is_same:
             for mark in kept.marks:
                 if mark.rule == rule.name and mark.starts_at >= starts_at:
                     _add(find(rule, mark.subject), mark.tokens, mark.nusd)
-        by_session = rule.scope.value == "session"
-        for line in await self._repository.sums(after, until, starts_at, by_session=by_session):
-            window, tokens, nusd = windows_of(rule, line)
+        for line in lines:
+            window, tokens, nusd = window_of(rule, line)
             if window is not None:
                 _add(window, tokens, nusd)
                 window.is_dirty = True
@@ -154,11 +157,16 @@ class Leases:
         for lease in kept.leases:
             if lease.rule == rule.name and lease.starts_at >= starts_at:
                 window = find(rule, lease.subject)
-                had = (_known(lease.tokens), _known(lease.nusd))
                 if window.lease[0] != NO_LIMIT:
-                    window.doubt_tokens = max(0, had[0] - window.tokens)
+                    window.doubt_tokens = max(0, _known(lease.tokens) - window.tokens)
                 if window.lease[1] != NO_LIMIT:
-                    window.doubt_nusd = max(0, had[1] - window.nusd)
+                    window.doubt_nusd = max(0, _known(lease.nusd) - window.nusd)
+
+
+def _reached(rule: Rule, kept: Kept) -> Reached | None:
+    """How far the marks of the rule reach, None when there are none of what it counts."""
+    reached = kept.rules.get(rule.name)
+    return reached if reached is not None and reached.fingerprint == rule.fingerprint else None
 
 
 def _add(window: Window, tokens: int, nusd: int) -> None:

@@ -35,7 +35,7 @@ from atp_engine.services.windows_queue import Waiting
 from atp_engine.services.windows_spending import Spending, Terms
 from atp_engine.services.windows_told import exceeded, reached, title, view
 from atp_engine.storage.requests import RequestRepository
-from atp_engine.storage.windows import Kept, LedgerSum
+from atp_engine.storage.windows import LedgerSum
 
 MOST = 100_000
 """Windows in memory; those whose period is over go first."""
@@ -82,6 +82,7 @@ class Windows:
         """What the next tick has to look at."""
         self._unfilled: dict[str, tuple[Rule, int]] = {}
         self._filling = asyncio.Lock()
+        self._has_started = False
         self._assumed: dict[str, Price] = {}
         self._waiting = Waiting(self._try, self.exceeded)
         self._forgotten_at = clock.monotonic()
@@ -127,25 +128,36 @@ class Windows:
         self._by_caller.clear()
         self._by_deployment.clear()
 
+    async def start(self) -> None:
+        """Restores what the last run left; where the database cannot be read now, the first request tries again."""
+        try:
+            await self.fill()
+        except StorageError as error:
+            _log.error("the windows' counts are not restored yet: %s", error.public_message)
+
     async def fill(self) -> None:
         """Gives new windows what was used before them in their period. Raises StorageError."""
         if not self._unfilled:
+            self._has_started = True
             return
         async with self._filling:
             if not self._unfilled:
                 return
             kept = await self._leases.kept()
-            for name, (rule, until) in list(self._unfilled.items()):
-                await self._fill(rule, until, kept)
-                if self._unfilled.get(name) == (rule, until):
+            if self._has_started:  # nothing can be in doubt of a rule that comes while the engine runs
+                kept = msgspec.structs.replace(kept, leases=())
+            for name, entry in list(self._unfilled.items()):
+                rule, until = entry
+                starts_at = bounds(rule.period, self.times()[0], rule.zone)[0]
+                lines = await self._leases.ledger(rule, starts_at, until, kept)
+                if self._unfilled.get(name) is entry:
                     del self._unfilled[name]
+                    rule = self._rules[name]  # its limits may have changed meanwhile
+                    self._leases.restore(rule, starts_at, kept, lines, find=self._window, window_of=self._window_of)
+            self._touched.update(window for window in self._windows.values() if window.is_dirty)
+            self._has_started = True
 
-    async def _fill(self, rule: Rule, until: int, kept: Kept) -> None:
-        starts_at = bounds(rule.period, self.times()[0], rule.zone)[0]
-        await self._leases.restore(rule, starts_at, until, kept, find=self._window, windows_of=self._window_of_line)
-        self._touched.update(window for window in self._windows.values() if window.is_dirty)
-
-    def _window_of_line(self, rule: Rule, line: LedgerSum) -> tuple[Window | None, int, int]:
+    def _window_of(self, rule: Rule, line: LedgerSum) -> tuple[Window | None, int, int]:
         """Whose window ledger lines belong to, and what they are charged there."""
         caller = self._owner(line.key_id) or Caller(line.key_id, "")
         deployment = line.deployment if rule.scope is Scope.DEPLOYMENT else ""

@@ -83,7 +83,7 @@ class Spending:
         soft = self._terms.soft
         left = [spec for spec in ranked if spec.key not in drops]
         if soft is not None and soft.window.rule.on_exceed is OnExceed.CHEAPEST and left:
-            best = min(left, key=lambda spec: self._terms.estimate(spec)[1])
+            best = min(left, key=lambda spec: (self._terms.price(spec) is None, self._terms.estimate(spec)[1]))
             for spec in left:
                 if spec is not best:
                     drops[spec.key] = f'window "{soft.window.rule.name}" is used up: only the cheapest, {best.key}'

@@ -181,7 +181,7 @@ async def budget(
     """A desk with its counts restored; ended in an orderly way unless `is_killed`."""
     desk = Desk(folder, toml, clock or ManualClock(), wait_s)
     before(desk)
-    await desk.windows.fill()
+    await desk.windows.start()
     try:
         yield desk
     finally:
