@@ -86,6 +86,7 @@ class ModelList:
             "context_tokens": max(spec.context_tokens for spec in route.deployments) or None,
             "max_output_tokens": max(spec.max_output_tokens for spec in route.deployments) or None,
             "health": min((self._grade(spec, now) for spec in route.deployments), key=_GRADES.index),
+            "tasks": sorted({"embeddings" if spec.is_embedding else "chat" for spec in route.deployments}),
             "is_usable": bool(usable),
             "deployments": [spec.key for spec in route.deployments],
             "input_usd_per_mtok": None if price is None else price.input_nusd / NANO_PER_USD,

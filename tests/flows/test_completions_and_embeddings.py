@@ -83,6 +83,8 @@ async def test_embeddings_are_unit_vectors_that_follow_from_the_text(own: Runnin
         assert (view["dialect"], view["state"], view["served"]) == ("openai_embeddings", "ok", "vectors")
         assert view["prompt_tokens"] == told.usage.prompt_tokens
         assert view["cost_nusd"] == told.usage.prompt_tokens * 20
+        tasks = {model.id: model.model_dump()["tasks"] async for model in client.models.list()}
+        assert (tasks["vectors"], tasks["auto"]) == (["embeddings"], ["chat"])
 
 
 @pytest.mark.asyncio(loop_scope="module")
