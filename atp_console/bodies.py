@@ -23,13 +23,15 @@ def readable(body: str) -> list[Line]:
     """The body for reading: turns of a request, text of an answer, else as `as_sent`."""
     parsed = _json(body)
     if isinstance(parsed, dict):
+        if isinstance(parsed.get("contents"), list):
+            parsed = _as_messages(parsed)
         if isinstance(parsed.get("messages"), list):
             return _conversation(parsed)
         answer = _answer_of(parsed)
         if answer:
             return _paragraphs(answer)
         return as_sent(body)
-    streamed = _streamed_text(body)
+    streamed = _streamed_text(body) if parsed is None else _chunks_text(parsed)
     return _paragraphs(streamed) if streamed else as_sent(body)
 
 
@@ -148,8 +150,55 @@ def _content(content: Any) -> list[Line]:
     return lines
 
 
+def _as_messages(parsed: dict[str, Any]) -> dict[str, Any]:
+    """A request of Gemini's dialect with its turns as messages."""
+    rest = {key: value for key, value in parsed.items() if key not in ("contents", "systemInstruction")}
+    system = parsed.get("systemInstruction")
+    turns = [turn for turn in parsed["contents"] if isinstance(turn, dict)]
+    messages = [{"role": turn.get("role", "user"), "content": _parts_of(turn)} for turn in turns]
+    return {**rest, "messages": messages, "system": _parts_of(system) if isinstance(system, dict) else None}
+
+
+def _parts_of(turn: dict[str, Any]) -> list[Any]:
+    """The parts of a turn of Gemini's dialect as blocks that `_content` reads."""
+    parts = turn.get("parts")
+    blocks: list[Any] = []
+    for part in parts if isinstance(parts, list) else [parts]:
+        call = part.get("functionCall") if isinstance(part, dict) else None
+        answer = part.get("functionResponse") if isinstance(part, dict) else None
+        if isinstance(call, dict):
+            blocks.append({"type": "tool_use", "name": call.get("name"), "input": call.get("args")})
+        elif isinstance(answer, dict):
+            said = json.dumps(answer.get("response"), ensure_ascii=False)
+            blocks.append({"type": "tool_result", "content": said})
+        elif isinstance(part, dict) and not isinstance(part.get("text"), str):
+            blocks.append({"type": next(iter(part), "part")})
+        else:
+            blocks.append(part)
+    return blocks
+
+
+def _gemini_text(parsed: dict[str, Any]) -> str:
+    """What the first candidate of an answer or chunk of Gemini's dialect says."""
+    candidates = parsed.get("candidates")
+    first = candidates[0] if isinstance(candidates, list) and candidates else None
+    content = first.get("content") if isinstance(first, dict) else None
+    return _message_text({"content": _parts_of(content)}) if isinstance(content, dict) else ""
+
+
+def _chunks_text(parsed: Any) -> str:
+    """The text of a stream that was asked for as one JSON array, else nothing."""
+    return "".join(_delta_text(one) for one in parsed if isinstance(one, dict)) if isinstance(parsed, list) else ""
+
+
 def _answer_of(parsed: dict[str, Any]) -> str:
-    """The text of an OpenAI or Anthropic answer, empty when it is neither."""
+    """The text of an OpenAI, Anthropic, Gemini or Ollama answer, empty when it is none."""
+    if "candidates" in parsed:
+        return _gemini_text(parsed)
+    if isinstance(parsed.get("message"), dict):
+        return _message_text(parsed["message"])
+    if isinstance(parsed.get("response"), str):
+        return str(parsed["response"])
     choices = parsed.get("choices")
     if isinstance(choices, list) and choices and isinstance(choices[0], dict):
         message = choices[0].get("message")
@@ -166,19 +215,25 @@ def _message_text(message: dict[str, Any]) -> str:
 
 
 def _streamed_text(body: str) -> str:
-    """What the deltas of a stored SSE answer add up to; empty when it is not one."""
-    if not body.lstrip().startswith(("data:", "event:", ":")):
+    """What the deltas of a stored answer add up to, of events or of JSON lines; empty when it is none."""
+    if not body.lstrip().startswith(("data:", "event:", ":", "{")):
         return ""
     pieces: list[str] = []
     for line in body.split("\n"):
-        if line.startswith("data:"):
-            frame = _json(line[5:].strip())
+        if line.startswith(("data:", "{")):
+            frame = _json(line.removeprefix("data:").strip())
             if isinstance(frame, dict):
                 pieces.append(_delta_text(frame))
     return "".join(pieces)
 
 
 def _delta_text(frame: dict[str, Any]) -> str:
+    if "candidates" in frame:
+        return _gemini_text(frame)
+    if isinstance(frame.get("response"), str):
+        return str(frame["response"])
+    if isinstance(frame.get("message"), dict) and "done" in frame:
+        return _message_text(frame["message"])
     choices = frame.get("choices")
     if isinstance(choices, list) and choices and isinstance(choices[0], dict):
         delta = choices[0].get("delta")

@@ -10,6 +10,7 @@ import csv
 import io
 import shlex
 from collections.abc import Iterable
+from urllib.parse import quote
 
 import msgspec
 
@@ -24,6 +25,7 @@ _PATHS = {
     "openai_completions": "/v1/completions",
     "openai_embeddings": "/v1/embeddings",
     "anthropic": "/v1/messages",
+    "ollama": "/api/chat",
 }
 _BODY_CAP = 1_000_000
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -38,6 +40,9 @@ def curl(detail: RequestDetail, url: str) -> str:
         return ""
     body = safe_text(detail.request_body, limit=_BODY_CAP, is_line=False)
     path = _PATHS.get(detail.request.dialect, "/v1/chat/completions")
+    if detail.request.dialect == "gemini":
+        method = "streamGenerateContent?alt=sse" if detail.request.is_stream else "generateContent"
+        path = f"/v1beta/models/{quote(detail.request.asked)}:{method}"
     return (
         f"curl {shlex.quote(url + path)} -H 'content-type: application/json'"
         f' -H "authorization: Bearer $ATP_KEY" --data-raw {shlex.quote(body)}'

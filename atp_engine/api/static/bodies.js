@@ -25,10 +25,10 @@ function streamed(text) {
     parts.push(piece);
   };
   for (const line of text.split("\n")) {
-    if (!line.startsWith("data:")) continue;
+    if (!line.startsWith("data:") && !line.startsWith("{")) continue;
     let event = null;
     try {
-      event = JSON.parse(line.slice(5));
+      event = JSON.parse(line.startsWith("{") ? line : line.slice(5));
     } catch {
       continue; // `[DONE]`, or the piece at which the stored copy was cut.
     }
@@ -36,8 +36,25 @@ function streamed(text) {
     if (event.error) add("error", event.error.message ?? JSON.stringify(event.error));
     addOpenAi(event, add);
     addAnthropic(event, add);
+    addGemini(event, add);
+    addOllama(event, add);
   }
   return parts.length ? parts.join("") : null;
+}
+
+function addGemini(event, add) {
+  for (const part of event.candidates?.[0]?.content?.parts ?? []) {
+    add(part.thought ? "reasoning" : "", part.text);
+    if (part.functionCall) add("tool call", `${part.functionCall.name} ${JSON.stringify(part.functionCall.args ?? {})}`);
+  }
+}
+
+function addOllama(event, add) {
+  if (typeof event.done !== "boolean") return;
+  const said = event.message ?? event;
+  add("reasoning", said.thinking);
+  add("", said.content ?? said.response);
+  for (const { function: tool } of said.tool_calls ?? []) add("tool call", `${tool?.name} ${JSON.stringify(tool?.arguments ?? {})}`);
 }
 
 function addOpenAi(event, add) {
