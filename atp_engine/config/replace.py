@@ -42,7 +42,8 @@ class Replacement:
         present = self._present()
         if present != self._expected:
             self.discard()
-            raise ConfigConflict(str(self._path), "was changed meanwhile by somebody else")
+            message = "was changed meanwhile by somebody else"
+            raise ConfigConflict([ConfigProblem(str(self._path), 0, 0, "", message)])
         try:
             self._temporary.replace(self._target)
             _sync(self._target.parent)

@@ -94,8 +94,8 @@ class ConfigConflict(ConfigError):
     code = "config_conflict"
     http_status = 409
 
-    def __init__(self, path: str, message: str, sides: str = "") -> None:
-        super().__init__([ConfigProblem(path, 0, 0, "", message)])
+    def __init__(self, problems: list[ConfigProblem], sides: str = "") -> None:
+        super().__init__(problems)
         if sides:
             self.public_message += f"\n{sides}"
             self.args = (self.public_message,)

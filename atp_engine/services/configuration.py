@@ -351,7 +351,8 @@ class Configuration:
                 f"what you asked for:\n{unified(ancestor, yours, (name, 'yours'))}"
             )
         )
-        raise ConfigConflict(str(self.files.path), "was changed underneath, nothing is overwritten", sides)
+        message = "was changed underneath, nothing is overwritten"
+        raise ConfigConflict([ConfigProblem(str(self.files.path), 0, 0, "", message)], sides)
 
     def _only_difference(self, present: Sequence[SourceFile], wanted: Sequence[SourceFile], number: int) -> SourceFile:
         """The one file that a rollback has to write: one can be replaced in a single step, several cannot."""
