@@ -166,7 +166,7 @@ class Driver:
                 raise self.app._exception
             return condition()
 
-        await until(is_so)
+        await until(is_so, 20.0)
 
     async def resize(self, columns: int, rows: int) -> None:
         """Another terminal size."""
