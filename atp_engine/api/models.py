@@ -79,7 +79,11 @@ class ModelList:
         first = route.deployments[0]
         price = runtime.table.price(first)
         now = self._clock.monotonic()
-        usable = [spec for spec in route.deployments if spec.is_enabled and self._health.is_callable(spec.key, now)]
+        usable = [
+            spec
+            for spec in route.deployments
+            if self._health.is_enabled(spec.key, is_stated=spec.is_enabled) and self._health.is_callable(spec.key, now)
+        ]
         return {
             "id": name,
             "owned_by": first.provider if len(route.deployments) == 1 else "atp",

@@ -218,6 +218,13 @@ class HealthBook:
         found = self._known.get(key)
         return found is None or not found.block(now)
 
+    def is_enabled(self, key: str, *, is_stated: bool) -> bool:
+        """Whether routes may choose it: as the config states, unless an operator has switched it."""
+        found = self._known.get(key)
+        if found is None or not found.switch:
+            return is_stated
+        return found.switch == "on"
+
     def acquire(self, key: str, now: float, *, is_last_resort: bool = False, is_granted: bool = False) -> Lease | None:
         """Counts a call in flight, as the probe when the circuit is half-open; pair with `record`.
 

@@ -124,7 +124,7 @@ class Deployments:
             routes=table.routes_of(spec.key),
             limit=health.limit if health.limit < UNLIMITED else 0,
             queued=queued,
-            is_enabled=health.switch != "off" and (spec.is_enabled or health.switch == "on"),
+            is_enabled=self._health.is_enabled(spec.key, is_stated=spec.is_enabled),
             is_draining=health.is_draining,
             is_held_open=health.is_held_open,
             block=health.block(now),
