@@ -227,3 +227,31 @@ async def test_a_stream_that_breaks_is_told_as_broken(tmp_path: Path, dialect: s
                     pass
         page = (await engine.admin("GET", "/admin/requests?q=&limit=10&before=")).json()["requests"]
         assert [view["state"] for view in page] == ["truncated", "truncated"]
+
+
+async def test_an_ollama_server_serves_its_own_sdk_and_others_line_by_line(tmp_path: Path) -> None:
+    lines = ollama_wire.STREAMS["text"].encode().splitlines(keepends=True)
+    cut = chunked(lines[0], headers=["content-type: application/x-ndjson"])
+    script = chunked(*lines, headers=["content-type: application/x-ndjson"])
+    missing = answer(b'{"error":"model \\"model-up\\" not found, try pulling it first"}', 404)
+    async with Upstream(script, then=[script, script, cut, missing]) as upstream:
+        config = (
+            upstream_config({"up": upstream.port})
+            .replace('"custom"', '"ollama"')
+            .replace('dialect = "openai_chat"\n', "")
+        )
+        async with running(tmp_path, config) as engine:
+            async with llama(engine) as client:
+                hello: list[Any] = [{"role": "user", "content": "hi"}]
+                chunks = [chunk async for chunk in await client.chat("auto", hello, stream=True)]
+                assert [chunk.message.content for chunk in chunks] == ["Hel", "lo 🌍", ""]
+                assert chunks[0].created_at == "2026-11-24T10:00:00.123456789Z", "the server's own bytes"
+            translated = await engine.post("/v1/chat/completions", {"model": "auto", "messages": hello, "stream": True})
+            texts = [one["choices"][0]["delta"].get("content") or "" for one in translated.events() if one != "[DONE]"]
+            assert "".join(texts) == "Hello 🌍"
+            broken = await engine.post("/api/chat", {"model": "auto", "messages": hello})
+            assert "error" in json.loads(broken.body.splitlines()[-1])
+            refused = await engine.post("/api/chat", {"model": "auto", "messages": hello})
+            assert (refused.status, "not found" in refused.json()["error"]) == (404, True)
+        assert {request.target for request in upstream.requests} == {"/api/chat"}
+        assert json.loads(upstream.requests[0].body)["model"] == "model-up"
