@@ -302,7 +302,7 @@ class ReplaySource:
     async def decide(self, id: str, model: str = "") -> RouteDecision:
         """The recorded decision, made again."""
         self._check()
-        decision = self.details[id].decision
+        decision = (await self.request(id)).decision
         assert decision is not None
         return decision
 

@@ -71,7 +71,7 @@ async def test_a_walk_of_random_keys_survives(
                 source.go_away("gone") if dice.random() < 0.5 else source.come_back()
         source.come_back()
         for _ in range(6):
-            await console.pilot.press("escape")
+            await console.press("escape")
         await console.until(lambda: console.app.desk.state.is_connected)
         await console.pilot.press("1")
         await console.settle()
