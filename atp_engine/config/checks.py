@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -30,7 +30,9 @@ Tree = Mapping[str, Any]
 
 def check(tree: Tree, complaints: Complaints, kinds: Collection[str] | None) -> None:
     """Adds every problem of the whole file; `kinds` are the known provider kinds, None skips that check."""
-    _check_credentials(tree, complaints)
+    texts: list[tuple[KeyPath, str]] = []
+    _texts(tree, (), texts)
+    _check_credentials(texts, complaints)
     providers = _tables(tree, "providers")
     deployments = _tables(tree, "deployments")
     routes = _tables(tree, "routes")
@@ -44,7 +46,7 @@ def check(tree: Tree, complaints: Complaints, kinds: Collection[str] | None) -> 
     for name, route in routes.items():
         _check_route(name, route, deployments, routes, complaints)
     check_windows(tree, complaints)
-    check_sanity(tree, complaints)
+    check_sanity(tree, texts, complaints)
     _check_server(tree.get("server"), complaints)
 
 
@@ -55,20 +57,23 @@ def _tables(tree: Tree, section: str) -> dict[str, Tree]:
     return {name: table for name, table in tables.items() if isinstance(table, Mapping)}
 
 
-def _texts(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:
+def _texts(value: Any, path: KeyPath, found: list[tuple[KeyPath, str]]) -> None:
+    """Adds every text in the tree with its place; a list and not a generator, for large configs' sake."""
     if isinstance(value, str):
-        yield path, value
+        found.append((path, value))
     elif isinstance(value, Mapping):
         for key, child in value.items():
-            yield from _texts(child, (*path, key))
+            if isinstance(child, (str, dict, list, tuple)):
+                _texts(child, (*path, key), found)
     elif isinstance(value, (list, tuple)):
         for place, child in enumerate(value):
-            yield from _texts(child, (*path, place))
+            if isinstance(child, (str, dict, list, tuple)):
+                _texts(child, (*path, place), found)
 
 
-def _check_credentials(tree: Tree, complaints: Complaints) -> None:
-    found = [(path, text) for path, text in _texts(tree) if path[-1] not in ("base_url", "proxy")]
-    if not holds_credential("\n".join(text for _, text in found)):  # one look for all: nearly always enough
+def _check_credentials(texts: Sequence[tuple[KeyPath, str]], complaints: Complaints) -> None:
+    found = [(path, text) for path, text in texts if path[-1] not in ("base_url", "proxy")]
+    if not holds_credential("\n".join([text for _, text in found])):  # one look for all: nearly always enough
         return
     for path, text in found:
         if holds_credential(text):

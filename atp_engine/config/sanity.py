@@ -7,7 +7,7 @@ validator tells them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from atp_engine.config.positions import KeyPath
@@ -19,8 +19,8 @@ _LOWEST_USD = 0.0005
 _TEMPLATE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*(?::?-[^}]*)?\}")
 
 
-def check_sanity(tree: Mapping[str, Any], complaints: Complaints) -> None:
-    """Adds a warning for each thing that is probably not meant."""
+def check_sanity(tree: Mapping[str, Any], texts: Sequence[tuple[KeyPath, str]], complaints: Complaints) -> None:
+    """Adds a warning for each thing that is probably not meant; `texts` are all that the tree holds."""
     deployments = _tables(tree.get("deployments"))
     for name, deployment in deployments.items():
         price = deployment.get("price")
@@ -28,7 +28,7 @@ def check_sanity(tree: Mapping[str, Any], complaints: Complaints) -> None:
             _check_price(("deployments", name, "price"), price, complaints)
     for name, route in _tables(tree.get("routes")).items():
         _check_reach(name, route, deployments, complaints)
-    for path, text in _texts(tree):
+    for path, text in texts:
         if "${" in text and _TEMPLATE.search(text):
             complaints.add(
                 path,
@@ -75,14 +75,3 @@ def _tables(section: Any) -> dict[str, Mapping[str, Any]]:
     if not isinstance(section, Mapping):
         return {}
     return {name: table for name, table in section.items() if isinstance(table, Mapping)}
-
-
-def _texts(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:
-    if isinstance(value, str):
-        yield path, value
-    elif isinstance(value, Mapping):
-        for key, child in value.items():
-            yield from _texts(child, (*path, key))
-    elif isinstance(value, (list, tuple)):
-        for place, child in enumerate(value):
-            yield from _texts(child, (*path, place))
