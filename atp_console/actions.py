@@ -24,6 +24,7 @@ class Scope(StrEnum):
     MODELS = "Models"
     CONFIG = "Config"
     LOGS = "Logs"
+    KEYS = "Keys"
     PLAY = "Playground"
     REQUEST = "Request"
 
@@ -60,6 +61,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("screen.config", Scope.GLOBAL, ("5",), "Config: edit the file, check it, apply it, roll it back"),
     Action("screen.logs", Scope.GLOBAL, ("7",), "Logs: what the engine said, and who did what"),
     Action("screen.play", Scope.GLOBAL, ("8",), "Playground: a prompt to several models side by side"),
+    Action("screen.keys", Scope.GLOBAL, ("9",), "Keys & budgets: who may call, and how much of each window is used"),
     Action("screen.last", Scope.GLOBAL, ("minus",), "Back to the screen before"),
     Action("pane.next", Scope.GLOBAL, ("tab", "l"), "Next pane", "pane", 45),
     Action("pane.previous", Scope.GLOBAL, ("shift+tab", "h"), "Previous pane"),
@@ -110,6 +112,16 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action("metrics.freeze", Scope.METRICS, ("space",), "Freeze the charts, or let them run", "freeze", 24),
     Action("metrics.export", Scope.METRICS, ("e",), "Write the window to a CSV file", "export", 25),
+    Action("model.probe", Scope.MODELS, ("t",), "Ask the vendor's free model list", "probe", 23, is_mutating=True),
+    Action(
+        "model.drain", Scope.MODELS, ("d",), "Drain: no new calls, those in flight go on", "drain", 24, is_mutating=True
+    ),
+    Action(
+        "model.enable", Scope.MODELS, ("E",), "Disable the deployment, or enable it", "on/off", 25, is_mutating=True
+    ),
+    Action("model.close", Scope.MODELS, ("c",), "Close the circuit and end every rest", "close", 26, is_mutating=True),
+    Action("model.open", Scope.MODELS, ("o",), "Open the circuit until it is closed", is_mutating=True),
+    Action("model.play", Scope.MODELS, ("p",), "Try a prompt on it in the Playground", "play", 27),
     Action("model.live", Scope.MODELS, ("v",), "Requests of this deployment in Live", "requests", 22),
     Action("config.edit", Scope.CONFIG, ("i", "a"), "Edit the text", "edit", 20),
     Action("config.diff", Scope.CONFIG, ("b",), "What the draft changes", "diff", 21),
@@ -129,6 +141,9 @@ ACTIONS: tuple[Action, ...] = (
         "config.rollback", Scope.CONFIG, ("R",), "Roll back to the selected version", "roll back", 25, is_mutating=True
     ),
     Action("config.discard", Scope.CONFIG, (), "Throw the draft away (a copy goes to a file)"),
+    Action("key.create", Scope.KEYS, ("c",), "Make a client key", "create", 20, is_mutating=True),
+    Action("key.rotate", Scope.KEYS, ("r",), "Give the key a new secret", "rotate", 21, is_mutating=True),
+    Action("key.revoke", Scope.KEYS, ("x",), "Revoke the key", "revoke", 22, is_mutating=True),
     Action("log.filter", Scope.LOGS, ("slash",), "Find lines by their words", "find", 22),
     Action("log.level", Scope.LOGS, ("v",), "Least severe level shown", "level", 23),
     Action("log.copy", Scope.LOGS, ("y",), "Copy the record", "copy", 24),

@@ -33,6 +33,7 @@ from atp_console.look import look_for
 from atp_console.screens.base import ConsoleScreen, Due, Go
 from atp_console.screens.config import ConfigScreen
 from atp_console.screens.dialogs import Choice, Item, Picker, Question
+from atp_console.screens.keys import KeysScreen
 from atp_console.screens.live import LiveScreen
 from atp_console.screens.logs import LogsScreen
 from atp_console.screens.metrics import MetricsScreen
@@ -87,6 +88,7 @@ class ConsoleApp(App[ExitChoice], inherit_bindings=False):
         "config": ConfigScreen,
         "logs": LogsScreen,
         "play": PlayScreen,
+        "keys": KeysScreen,
     }
 
     def __init__(
@@ -272,6 +274,8 @@ class ConsoleApp(App[ExitChoice], inherit_bindings=False):
             screen.set_query(event.query)
         elif isinstance(screen, PlayScreen) and event.replay is not None:
             screen.show_replay(event.replay)
+        elif isinstance(screen, PlayScreen) and event.id:
+            screen.take(event.id)
         elif isinstance(screen, ModelsScreen) and event.id:
             screen.paint_all()
             screen.deployments.go_to(event.id)

@@ -229,6 +229,8 @@ def state_mark(view: RequestView, glyphs: Glyphs) -> tuple[str, str]:
 
 def circuit_mark(view: DeploymentView, glyphs: Glyphs) -> tuple[str, str]:
     """The breaker as glyph + word: `● closed`, `✗ open 14s`, `▲ half`."""
+    if view.is_held_open:
+        return f"{glyphs.bad} held open", "bad"
     if view.circuit == "open":
         wait = f" {span(view.retry_in_s)}" if view.retry_in_s > 0 else ""
         return f"{glyphs.bad} open{wait}", "bad"
@@ -238,7 +240,11 @@ def circuit_mark(view: DeploymentView, glyphs: Glyphs) -> tuple[str, str]:
 
 
 def health_mark(view: DeploymentView, glyphs: Glyphs) -> tuple[str, str]:
-    """Health as glyph + word."""
+    """Health as glyph + word; an operator's switch comes first."""
+    if not view.is_enabled:
+        return f"{glyphs.cancelled} disabled", "muted"
+    if view.is_draining:
+        return f"{glyphs.queued} draining", "warn"
     marks = {
         "healthy": (f"{glyphs.full_dot} healthy", "ok"),
         "degraded": (f"{glyphs.half} degraded", "warn"),

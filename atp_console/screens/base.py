@@ -52,6 +52,7 @@ TABS = (
     ("5", "Config", "config"),
     ("7", "Logs", "logs"),
     ("8", "Play", "play"),
+    ("9", "Keys", "keys"),
 )
 
 
@@ -168,7 +169,9 @@ class ConsoleScreen(Screen[None], inherit_bindings=False):
         tabs: list[tuple[int, Line]] = []
         for key, title, tab in TABS:
             is_here = tab == self.shown_tab
-            tabs.append((0, [(f"{key} {title}", "key")] if is_here else [(key, "text"), (f" {title}", "muted")]))
+            gap = " " if width >= 100 else ""
+            words: Line = [(f"{key}{gap}{title}", "key")] if is_here else [(key, "text"), (f"{gap}{title}", "muted")]
+            tabs.append((0, words))
         right: Line = [("read-only" if self.desk.is_readonly else "rw", "warn" if self.desk.is_readonly else "muted")]
         right.append((f" {glyphs.dot} {self.desk.place}", "muted"))
         if state.engine is not None and state.engine.config_problems:

@@ -11,6 +11,7 @@ from atp_console.desk import Desk
 from atp_console.look import Look
 from atp_console.paint import Line, cells, wrapped
 from atp_console.screens.base import ConsoleScreen, Due, Go
+from atp_console.screens.dialogs import Choice, Question
 from atp_console.widgets.columns import DEPLOYMENT_COLUMNS, REQUEST_COLUMNS, name
 from atp_console.widgets.pane import Pane
 from atp_console.widgets.table import Column, Table
@@ -109,6 +110,66 @@ class ModelsScreen(ConsoleScreen):
         if selected is not None:
             self.post_message(Go("live", query=f'model="{name(selected.key)}"'))
 
+    # --- switches
+
+    def do_model_probe(self) -> None:
+        """The vendor's free model list."""
+        selected = self.deployments.selected
+        if selected is not None:
+            self.tell(f"Asking about {name(selected.key)} ...")
+            self.ask(self._probe(selected.key))
+
+    async def _probe(self, key: str) -> None:
+        reply = await self.desk.source.probe(key)
+        severity = "information" if reply.is_ok or not reply.has_list else "error"
+        self.tell(safe_text(reply.message, limit=200), severity=severity)
+
+    def do_model_drain(self) -> None:
+        """No new calls, after a question."""
+        self._ask_switch("drain", "Drain it?", "It gets no new calls; those in flight go on. c takes it back.")
+
+    def do_model_enable(self) -> None:
+        """Disables after a question, enables at once."""
+        selected = self.deployments.selected
+        if selected is not None and not selected.is_enabled:
+            self.ask(self._switch(selected.key, "enable"))
+        else:
+            self._ask_switch("disable", "Disable it?", "Routes leave it out until E enables it again.")
+
+    def do_model_close(self) -> None:
+        """The circuit closed, every rest over."""
+        selected = self.deployments.selected
+        if selected is not None:
+            self.ask(self._switch(selected.key, "close"))
+
+    def do_model_open(self) -> None:
+        """The circuit open, after a question."""
+        self._ask_switch("open", "Open its circuit?", "It gets no calls until c closes the circuit.")
+
+    def do_model_play(self) -> None:
+        """A prompt for it."""
+        selected = self.deployments.selected
+        if selected is not None:
+            self.post_message(Go("play", id=selected.key))
+
+    def _ask_switch(self, act: str, title: str, meaning: str) -> None:
+        selected = self.deployments.selected
+        if selected is None:
+            return
+
+        def answered(picked: str | None) -> None:
+            if picked:
+                self.ask(self._switch(picked, act))
+
+        text = [f"{name(selected.key)}, {name(selected.model)}: {selected.in_flight} in flight", meaning]
+        choices = [Choice("n", "No", ""), Choice("y", f"Yes, {act}", selected.key)]
+        self.app.push_screen(Question(self.desk.look, title, text, choices), answered)
+
+    async def _switch(self, key: str, act: str) -> None:
+        view = await self.desk.source.act(key, act)
+        self.desk.state.deployments[view.key] = view
+        self.paint_all()
+
     def back(self) -> bool:
         """Ends zoom, returns to the list."""
         if self.end_zoom():
@@ -159,9 +220,18 @@ class DeploymentPane(Pane):
             ),
             (
                 "load",
-                [(f"{view.in_flight} in flight{dot}{fmt.grouped(view.requests)} requests", "text"), (failed, "muted")],
+                [
+                    (f"{view.in_flight}{f' of {view.limit}' if view.limit else ''} in flight", "text"),
+                    (f"{dot}{view.queued} queued" if view.queued else "", "warn"),
+                    (f"{dot}{fmt.grouped(view.requests)} requests", "text"),
+                    (failed, "muted"),
+                ],
             ),
         ]
+        if view.block:
+            facts.insert(1, ("", [(safe_text(view.block, limit=200), "warn")]))
+        if view.estimate_error is not None:
+            facts.append(("estimate", [(f"{glyphs.about}{fmt.share(view.estimate_error)} off its own count", "text")]))
         lines: list[Line] = [[(f"{label:<9}", "muted"), *spans] for label, spans in facts]
         if view.last_error:
             pieces = wrapped(safe_text(view.last_error, limit=_ERROR_CAP), max(10, width - 9))

@@ -180,6 +180,12 @@ class PlayScreen(ConsoleScreen):
         self._arrange()
         self.paint_all()
 
+    def take(self, model: str) -> None:
+        """A prompt for this model alone."""
+        self.models = [model]
+        self.prompt.focus()
+        self.paint_all()
+
     def do_play_edit(self) -> None:
         """The cursor into the prompt."""
         self.prompt.focus()

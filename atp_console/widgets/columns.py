@@ -161,6 +161,15 @@ def _price(usd: float | None) -> Span:
     return (fmt.per_million(usd), "warn" if usd is None else "text")
 
 
+def _load(view: DeploymentView, look: Look) -> Span:
+    """In flight of the limit, with those who wait."""
+    if not view.in_flight and not view.queued:
+        return (look.glyphs.none, "muted")
+    waiting = f"+{min(view.queued, 99)}" if view.queued else ""
+    of = f"/{view.limit}" if view.limit and not waiting else ""
+    return (f"{view.in_flight}{of}{waiting}", "warn" if waiting else "text")
+
+
 DEPLOYMENT_PANE_COLUMNS: tuple[Column[DeploymentView], ...] = (
     column("DEPLOYMENT", 12, lambda view, look: (name(view.key), "text"), grow=1, most=18),
     column("CIRCUIT", 10, lambda view, look: fmt.circuit_mark(view, look.glyphs)),
@@ -175,7 +184,7 @@ DEPLOYMENT_COLUMNS: tuple[Column[DeploymentView], ...] = (
     column("PROVIDER", 9, lambda view, look: (name(view.provider), "muted"), rank=6, grow=1, most=12),
     column("HEALTH", 12, lambda view, look: fmt.health_mark(view, look.glyphs)),
     column("CIRCUIT", 10, lambda view, look: fmt.circuit_mark(view, look.glyphs), rank=1),
-    column("NOW", 3, lambda view, look: _count_or_dash(view.in_flight, look), rank=8, is_right=True),
+    column("NOW", 6, _load, rank=8, is_right=True),
     column("REQ", 5, lambda view, look: _count_or_dash(view.requests, look), rank=10, is_right=True),
     column(
         "P50", 6, lambda view, look: _dash_muted(fmt.duration(view.p50_ms, look.glyphs), look), rank=9, is_right=True

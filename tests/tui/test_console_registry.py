@@ -23,6 +23,7 @@ _WAYS = {
     "config": ["5"],
     "logs": ["7"],
     "play": ["8"],
+    "keys": ["9"],
     "request": ["j", "j", "enter"],
 }
 
