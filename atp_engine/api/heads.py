@@ -65,4 +65,4 @@ def known_head(
     if name_end < len(_LENGTH) or at < 0 or head[name_end:at].strip(b" \t") or head[at + len(length)] != 13:
         return None
     start, rest = data[:at], data[at + len(length) : end]
-    return KnownHead(start, rest, url, headers, fields, exchange.endpoint, exchange.query)
+    return KnownHead(start, rest, url, headers, fields, exchange.endpoint, url.partition(b"?")[2])

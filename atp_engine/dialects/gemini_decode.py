@@ -132,6 +132,9 @@ class _Turns:
     def __init__(self) -> None:
         self._count = 0
         self._open: list[ir.ToolCall] = []
+        self._answered: set[str] = set()
+        self._is_repeated = False
+        """The content holds the answer of a function that was answered already."""
 
     def read(self, top: Fields) -> tuple[ir.Message, ...]:
         messages: list[ir.Message] = []
@@ -140,11 +143,13 @@ class _Turns:
             if role is None:
                 raise fields.wrong("role", "must be user or model")
             parts: list[ir.Part] = []
+            self._is_repeated = False
             for part in _list(fields, "parts"):
                 self._part(part, parts)
                 part.close()
             fields.close()
-            messages.append(ir.Message(role, tuple(parts)))
+            if parts or not self._is_repeated:
+                messages.append(ir.Message(role, tuple(parts)))
         if not messages:
             raise top.wrong("contents", "must hold at least one content")
         return tuple(messages)
@@ -164,7 +169,9 @@ class _Turns:
         elif (call := _child(part, "functionCall")) is not None:
             parts.append(self._call(call))
         elif (response := _child(part, "functionResponse")) is not None:
-            parts.append(self._response(response))
+            answered = self._response(response)
+            if answered is not None:
+                parts.append(answered)
         elif (data := _child(part, "inlineData")) is not None:
             parts.append(_inline(data))
         elif (link := _child(part, "fileData")) is not None:
@@ -186,12 +193,19 @@ class _Turns:
         self._open.append(call)
         return call
 
-    def _response(self, fields: Fields) -> ir.ToolResult:
+    def _response(self, fields: Fields) -> ir.ToolResult | None:
+        """What a function gave back; None when its call, known by its id, has been answered already, which
+        Gemini CLI's resumed sessions do."""
         name, given = fields.need("name", STR), fields.take("id", STR)
         found = next((call for call in self._open if (call.id == given if given else call.name == name)), None)
+        if found is None and given in self._answered:
+            fields.dropped.add(fields.path)
+            self._is_repeated = True
+            return None
         if found is None:
             raise fields.wrong("name", "answers no function call of this conversation")
         self._open.remove(found)
+        self._answered.add(found.id)
         raw = fields.take("response", RAW) or msgspec.Raw(b"{}")
         text, is_error = _said(fields, raw)
         parts: list[ir.Text | ir.Image | ir.Document] = [ir.Text(text)] if text else []
