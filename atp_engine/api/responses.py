@@ -14,10 +14,12 @@ from atp_engine.api.asides import Told
 from atp_engine.api.auth import Call
 from atp_engine.core.errors import InvalidKey, InvalidRequest
 from atp_engine.core.types import Caller, Dialect
+from atp_engine.dialects import json_text
 from atp_engine.services.attempt import RawCall
 from atp_engine.services.counting import Counting
 from atp_engine.services.responses import Responses
 
+_ITEMS: msgspec.json.Decoder[list[dict[str, Any]]] = msgspec.json.Decoder(list[dict[str, Any]])
 _MOST = 100
 _USUAL = 20
 
@@ -48,7 +50,8 @@ class StoredResponses:
             raise InvalidRequest(f"`limit` must be a number from 1 to {_MOST}.", param="limit")
         if order not in ("asc", "desc"):
             raise InvalidRequest("`order` must be asc or desc.", param="order")
-        found = [_item(item, stored.id, place) for place, item in enumerate(msgspec.json.decode(stored.input))]
+        items = json_text.decode(_ITEMS, stored.input)
+        found = [_item(item, stored.id, place) for place, item in enumerate(items)]
         found = found if order == "asc" else found[::-1]
         after = query.get("after")
         if after:

@@ -30,6 +30,7 @@ _log = logging.getLogger("atp_engine.responses")
 _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
 _OBJECT: msgspec.json.Decoder[dict[str, Any]] = msgspec.json.Decoder(dict[str, Any])
+_ANYTHING: msgspec.json.Decoder[list[Any]] = msgspec.json.Decoder(list[Any])
 _ENDS = (b"response.completed", b"response.incomplete")
 _ITEM_FIELDS_OF_VENDORS = ("id", "status")
 _SWEEP_EVERY_S = 60.0
@@ -123,7 +124,7 @@ class Responses:
         fields = _fields(body)
         items = [item for turn in chain for item in _items_of(turn)]
         fields[BUILT_UPON] = fields.pop("previous_response_id")
-        own = _ITEMS.decode(_own_input(body))
+        own = json_text.decode(_ITEMS, _own_input(body))
         fields["input"] = msgspec.Raw(msgspec.json.encode([*items, *own]))
         return msgspec.json.encode(fields)
 
@@ -232,8 +233,8 @@ def _own_input(body: bytes) -> bytes:
 def _items_of(turn: StoredResponse) -> list[dict[str, Any]]:
     """A turn's items for another vendor: without ids that only its maker knows, and without thinking
     that its maker alone can read."""
-    asked: list[dict[str, Any]] = msgspec.json.decode(turn.input)
-    answered = msgspec.json.decode(turn.body).get("output") or []
+    asked = json_text.decode(_ANYTHING, turn.input)
+    answered = json_text.decode(_OBJECT, turn.body).get("output") or []
     items: list[dict[str, Any]] = []
     for item in (*asked, *answered):
         if not isinstance(item, dict):

@@ -219,5 +219,10 @@ async def test_what_is_wrong_is_named_and_nothing_of_it_goes_up(tmp_path: Path) 
             ("completions", b'{"model":"auto","prompt":"a\\ud83c"}'),
         ):
             assert (await engine.call("POST", f"/v1/{path}", body)).status == 200, body
+        first = (await engine.call("POST", "/v1/responses", b'{"model":"auto","input":"a\\ud83c"}')).json()["id"]
+        assert (
+            await engine.post("/v1/responses", {"model": "auto", "input": "b", "previous_response_id": first})
+        ).status == 200
+        assert (await engine.call("GET", f"/v1/responses/{first}/input_items")).json()["data"][0]["content"]
         many = [{"type": "function", "name": f"t{place}", "parameters": {"type": "object"}} for place in range(200)]
         assert (await engine.post("/v1/responses", {"model": "auto", "input": "x", "tools": many})).status == 200

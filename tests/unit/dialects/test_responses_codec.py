@@ -121,7 +121,7 @@ TREES = st.recursive(
 TOP = st.sampled_from(["tools", "tool_choice", "text", "reasoning", "instructions", "metadata", "include", "stream"])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(TREES, st.lists(st.dictionaries(KEYS, TREES, max_size=5), max_size=3), st.dictionaries(TOP, TREES, max_size=2))
 def test_no_tree_makes_reading_a_responses_call_fail_otherwise(
     tree: Any, items: list[Any], more: dict[str, Any]
@@ -136,7 +136,7 @@ def test_no_tree_makes_reading_a_responses_call_fail_otherwise(
                 assert error.public_message.isprintable()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(TREES)
 def test_no_tree_makes_reading_prompts_and_inputs_fail_otherwise(tree: Any) -> None:
     for dialect, field in ((Dialect.OPENAI_COMPLETIONS, "prompt"), (Dialect.OPENAI_EMBEDDINGS, "input")):
