@@ -30,15 +30,23 @@ RULES = Table(
     conflict="ON CONFLICT(name) DO UPDATE SET fingerprint = excluded.fingerprint, through = excluded.through",
 )
 _SUMS = """
-    SELECT key_id, CASE WHEN :by_session THEN session_id ELSE '' END, route, attempts.deployment, attempts.price_state,
-        sum(attempts.input_tokens), sum(attempts.output_tokens), sum(attempts.cache_read_tokens),
-        sum(attempts.cache_write_tokens), sum(attempts.cost_nusd)
-    FROM requests JOIN kinds ON kinds.id = requests.kind
-        JOIN attempts ON attempts.line BETWEEN requests.number * 1000 AND requests.number * 1000 + 999
-    WHERE requests.number > :after AND requests.number <= :until
-        AND requests.started_at + (attempts.started_ms + attempts.duration_ms) / 1000.0 >= :since_at
-    GROUP BY 1, 2, 3, 4, 5
+    SELECT key_id, session, route, deployment, priced, input, output, cache_read, cache_write, nusd
+    FROM (
+        SELECT requests.kind AS kind, CASE WHEN :by_session THEN session_id ELSE '' END AS session,
+            attempts.deployment AS deployment, attempts.price_state AS priced,
+            sum(attempts.input_tokens) AS input, sum(attempts.output_tokens) AS output,
+            sum(attempts.cache_read_tokens) AS cache_read, sum(attempts.cache_write_tokens) AS cache_write,
+            sum(attempts.cost_nusd) AS nusd
+        FROM requests JOIN attempts
+            ON attempts.line BETWEEN requests.number * 1000 AND requests.number * 1000 + 999
+        WHERE requests.number > :after AND requests.number <= :until
+            AND requests.started_at + (attempts.started_ms + attempts.duration_ms) / 1000.0 >= :since_at
+        GROUP BY 1, 2, 3, 4
+    ) JOIN kinds ON kinds.id = kind
 """
+_FIRST = "SELECT coalesce(min(number), 1) FROM requests WHERE number > :after"
+_AT_ONCE = 4_000
+"""Requests per statement: SQLite groups by sorting, which is quick as long as it fits into the reader's cache."""
 
 
 class Amount(msgspec.Struct, frozen=True):
@@ -142,9 +150,17 @@ def _kept(connection: sqlite3.Connection) -> Kept:
 
 
 def _sums(connection: sqlite3.Connection, values: dict[str, float]) -> tuple[LedgerSum, ...]:
+    sums: dict[tuple[str, ...], list[int]] = {}
+    first = connection.execute(_FIRST, values).fetchone()[0]
+    for after in range(max(int(values["after"]), first - 1), int(values["until"]), _AT_ONCE):
+        until = min(after + _AT_ONCE, int(values["until"]))
+        for row in connection.execute(_SUMS, {**values, "after": after, "until": until}):
+            known = sums.setdefault(row[:5], [0] * 5)
+            for place, amount in enumerate(row[5:]):
+                known[place] += amount
     return tuple(
         [
-            LedgerSum(key, session, route, deployment, PriceState(state), TokenUsage(*tokens), nusd)
-            for key, session, route, deployment, state, *tokens, nusd in connection.execute(_SUMS, values)
+            LedgerSum(key, session, route, deployment, PriceState(state), TokenUsage(*amounts[:4]), amounts[4])
+            for (key, session, route, deployment, state), amounts in sums.items()
         ]
     )
