@@ -55,6 +55,14 @@ class ConfigFiles:
         """What stands on the disk, the main file first. Raises ConfigError where one cannot be read."""
         return (SourceFile(self.path, read_text(self.path)), *read_fragments(self.path))
 
+    def is_there(self) -> bool:
+        """True when something has the main file's name, be it what it may."""
+        return self.path.is_symlink() or self.path.exists()
+
+    def fragments(self) -> tuple[SourceFile, ...]:
+        """The fragments on the disk. Raises ConfigError where one cannot be read."""
+        return read_fragments(self.path)
+
     def parse(self, files: Sequence[SourceFile]) -> Loaded:
         """The config that these texts make. Raises ConfigError with every problem, and for texts that say
         nothing: editors and deploy scripts empty a file before they fill it."""

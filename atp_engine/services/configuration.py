@@ -160,7 +160,7 @@ class Configuration:
         """
         async with self._lock:
             present = await asyncio.to_thread(self._present)
-            mine = (SourceFile(self.files.path, text), *present[1:])
+            mine = (SourceFile(self.files.path, text), *(one for one in present if one.path != self.files.path))
             await self._check_base(base, present, mine)
             return await self._replace(present, mine[0], wish)
 
@@ -236,13 +236,15 @@ class Configuration:
 
     async def _replace(self, present: Sequence[SourceFile], file: SourceFile, wish: Wish) -> ConfigApplied:
         """Applies the files with one of them replaced."""
-        files = tuple(file if one.path == file.path else one for one in present)
+        others = [one for one in present if one.path != self.files.path]
+        main = next((one for one in (file, *present) if one.path == self.files.path), file)
+        files = (main, *(file if one.path == file.path else one for one in others))
         try:
             loaded = await asyncio.to_thread(self.files.parse, files)
             draft = await asyncio.to_thread(self._stage.draft, loaded, self.books.next_number())
         except ConfigError as error:
             raise ConfigRefused(error.problems) from error
-        if self.files.digest(present) != self._live_digest():
+        if len(others) < len(present) and self.files.digest(present) != self._live_digest():
             draft = await self._keep_unapplied(present, draft)
         expected = next((one.text for one in present if one.path == file.path), None)
         return await self._make_live(draft, wish, file, expected)
@@ -325,9 +327,10 @@ class Configuration:
         return await asyncio.to_thread(replay, self._stage.runtime.current.table, draft.runtime.table, decided)
 
     def _present(self) -> tuple[SourceFile, ...]:
-        """What stands on the disk. Raises ConfigRefused where it cannot be read: it may be a text that counts."""
+        """What stands on the disk, without the main file where there is none. Raises ConfigRefused for what
+        cannot be read: it may be a text that counts."""
         try:
-            return self.files.texts()
+            return self.files.texts() if self.files.is_there() else self.files.fragments()
         except ConfigError as error:
             raise ConfigRefused(error.problems) from error
 

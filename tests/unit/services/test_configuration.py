@@ -225,3 +225,42 @@ async def test_a_check_refuses_as_an_apply_does(tmp_path: Path) -> None:
                 assert report.is_valid
             except ConfigError:
                 assert not report.is_valid
+
+
+async def test_a_deleted_file_comes_back_and_fragments_go_back_one_at_a_time(tmp_path: Path) -> None:
+    file = tmp_path / "atp.toml"
+    file.write_text(FULL)
+    async with config_bench(tmp_path) as bench:
+        change = bench.configuration
+
+        async def disk() -> str:
+            return change.digest_of(await change.texts(0))
+
+        file.unlink()
+        with pytest.raises(ConfigConflict):
+            await change.rollback(1, "", WISH)
+        await change.rollback(1, await disk(), WISH)
+        assert (file.read_text(), change.version) == (FULL, 2)
+        fragment = tmp_path / "conf.d" / "a.toml"
+        fragment.parent.mkdir()
+        fragment.write_text('[routes.fast]\ndeployments = ["example"]\n')
+        await change.reload()
+        fragment.write_text('[routes.quick]\ndeployments = ["example"]\n')
+        await change.reload()
+        await change.rollback(3, await disk(), WISH)
+        assert "routes.fast" in fragment.read_text() and "fast" in bench.stage.config.routes
+        with pytest.raises(ConfigRefused, match=r"a\.toml"):
+            await change.rollback(2, await disk(), WISH)
+        assert (change.version, set(bench.stage.config.routes)) == (5, {"auto", "fast"})
+
+
+async def test_a_credential_in_the_keyring_is_asked_for_again_by_time(tmp_path: Path) -> None:
+    (tmp_path / "atp.toml").write_text(FULL)
+    async with config_bench(tmp_path) as bench:
+        assert not bench.stage.asks_keyring
+        await bench.configuration.set("providers.far", '{ kind = "openai", api_key = "keyring:atp/far" }', WISH)
+        assert bench.configuration.reread_s == 60.0
+        await bench.configuration.set("providers.far.api_key", "file:far.key", WISH)
+        assert bench.configuration.secret_files() == (tmp_path / "far.key",)
+        (warning,) = bench.warnings
+        assert "providers.far.api_key" in warning
