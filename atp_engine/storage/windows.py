@@ -160,7 +160,7 @@ def _sums(connection: sqlite3.Connection, values: dict[str, float]) -> tuple[Led
                 known[place] += amount
     return tuple(
         [
-            LedgerSum(key, session, route, deployment, PriceState(state), TokenUsage(*amounts[:4]), amounts[4])
+            LedgerSum(key, session, route, deployment, PriceState(state), TokenUsage(*amounts[:4]), amounts[4])  # type: ignore[arg-type]
             for (key, session, route, deployment, state), amounts in sums.items()
         ]
     )
