@@ -13,7 +13,7 @@ from pathlib import Path
 from atp_engine.config.legacy import Alias
 from atp_engine.config.load import Loaded, parse, read_fragments
 from atp_engine.config.reading import read_text
-from atp_engine.config.replace import Replacement
+from atp_engine.config.replace import Replacement, sweep
 from atp_engine.config.sources import SourceFile
 from atp_engine.core.config_views import ConfigFile
 from atp_engine.core.errors import ConfigError, ConfigProblem
@@ -74,6 +74,11 @@ class ConfigFiles:
     def read(self) -> Loaded:
         """The config on the disk. Raises ConfigError."""
         return self.parse(self.texts())
+
+    def sweep(self) -> None:
+        """Takes away what a killed process had prepared beside the files."""
+        for path in (self.path, *(file.path for file in self.fragments())):
+            sweep(path)
 
     def prepare(self, file: SourceFile, expected: str | None) -> Replacement:
         """A new text beside its file, ready to be put in place; see `Replacement`."""

@@ -8,14 +8,29 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 import stat
+import time
 from pathlib import Path
 
 from atp_engine.config.reading import read_text
 from atp_engine.core.errors import ConfigConflict, ConfigError, ConfigProblem
 
 _NEW_MODE = 0o600
+_LEFT_OVER = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{12}")
+_LEFT_AFTER_S = 60.0
+
+
+def sweep(path: Path) -> None:
+    """Takes away what a process that was killed had prepared beside the file; what is younger than a minute
+    may be another engine's, and stays."""
+    target = path.resolve()
+    with contextlib.suppress(OSError):
+        for entry in target.parent.iterdir():
+            found = _LEFT_OVER.fullmatch(entry.name)
+            if found and found["name"] == target.name and time.time() - entry.lstat().st_mtime > _LEFT_AFTER_S:
+                entry.unlink()
 
 
 class Replacement:

@@ -7,6 +7,7 @@ or not at all, and whatever was refused is told where people look. What takes ti
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -97,6 +98,8 @@ class Configuration:
 
     async def open(self) -> None:
         """Writes into the history what the engine started with; a disk that refuses is told, not fatal."""
+        with contextlib.suppress(ConfigError):  # a fragment that cannot be read is told by the next reload
+            await asyncio.to_thread(self.files.sweep)
         try:
             await self.books.open(self.version, self.live_files)
         except StorageError as error:

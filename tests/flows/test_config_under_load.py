@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import time
 from pathlib import Path
 
 import pytest
 
 from tests.support.calls import parse_answer
+from tests.support.process import Home, Served, start
 from tests.support.running import Running, running
 
 CLIENTS = 6
@@ -108,3 +110,37 @@ async def test_applies_under_load_fail_no_request_and_each_answer_is_of_one_conf
 async def test_a_hundred_applies_in_a_minute_at_full_rate_fail_no_request(tmp_path: Path) -> None:
     load = await applies(tmp_path, 100, 0.6)
     assert load.answers > 1_000 and len(load.versions) >= 90
+
+
+async def apply_until_killed(served: Served, first: int) -> None:
+    """Applies one config after the other until nobody answers."""
+    for number in range(first, first + 10_000):
+        body = json.dumps({"text": config(number)}).encode()
+        try:
+            await served.calls.admin("POST", "/admin/config/apply", body)
+        except (OSError, ValueError, IndexError, FileNotFoundError):
+            return
+
+
+@pytest.mark.long
+async def test_a_whole_engine_killed_among_applies_finds_its_file_and_its_history_in_agreement(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.write_config(config(1))
+    rng = random.Random(7443)
+    number = 1
+    for turn in range(25):
+        served = await asyncio.to_thread(start, home)
+        history = (await served.calls.admin("GET", "/admin/config/history?limit=1000")).json()
+        newest = next(one for one in history["versions"] if one["outcome"] == "live")
+        assert (newest["number"], newest["is_current"]) == (history["current"], True), turn
+        assert all(one["outcome"] in ("live", "void") for one in history["versions"]), turn
+        live = (await served.calls.admin("GET", "/admin/config/text")).json()
+        assert live["files"][0]["text"] == home.config_file.read_text(), turn
+        assert (history["current"] >= number, list(home.config_file.parent.glob("*.tmp"))) == (True, []), turn
+        number = history["current"]
+        applying = asyncio.create_task(apply_until_killed(served, number + 1))
+        await asyncio.sleep(rng.uniform(0.05, 0.5))
+        await asyncio.to_thread(served.kill)
+        await applying
+    print(f"25 kills, {number} versions")
+    assert number > 25

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from atp_engine.config.edit import edited, toml_value, with_value
 from atp_engine.config.keypath import keypath
-from atp_engine.config.replace import Replacement
+from atp_engine.config.replace import Replacement, sweep
 from atp_engine.core.errors import ConfigConflict, ConfigError
 from tests.support.source_tree import ROOT
 
@@ -138,6 +139,20 @@ def test_a_replaced_file_keeps_its_mode_and_its_links(tmp_path: Path) -> None:
     assert made.stat().st_mode & 0o777 == 0o600
     with pytest.raises(ConfigError, match="cannot be replaced"):
         Replacement(tmp_path / "nowhere" / "x.toml", "new", None)
+
+
+def test_what_a_killed_writer_left_is_taken_away_and_nothing_else(tmp_path: Path) -> None:
+    file = tmp_path / "atp.toml"
+    file.write_text("text")
+    for name, age_s in (
+        (".atp.toml.0123456789ab", 99),
+        (".atp.toml.ba9876543210", 1),
+        (".other.toml.0123456789ab", 99),
+    ):
+        (tmp_path / name).write_text("")
+        os.utime(tmp_path / name, (0, time.time() - age_s))
+    sweep(file)
+    assert sorted(names(tmp_path)) == [".atp.toml.ba9876543210", ".other.toml.0123456789ab", "atp.toml"]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has files of others")
