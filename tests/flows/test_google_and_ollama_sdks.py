@@ -21,7 +21,8 @@ from tests.support.upstream import Upstream, answer, chunked
 from tests.support.wire_cases import PIXEL
 
 pytestmark = pytest.mark.filterwarnings("ignore:Inheritance class:DeprecationWarning")  # of aiohttp, by the SDK
-DIALECTS = ("openai_chat", "openai_responses", "anthropic", "gemini", "ollama")
+LONG = [pytest.param(dialect, marks=pytest.mark.long) for dialect in ("openai_responses", "anthropic")]
+DIALECTS = ("openai_chat", "gemini", "ollama", *LONG)
 PROMPT = "What does a router for language models do?"
 PICTURE = b64decode(PIXEL)
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
@@ -213,7 +214,7 @@ async def test_a_tool_loop_of_ollamas_sdk_reaches_gemini(tmp_path: Path) -> None
         assert [part["functionResponse"]["name"] for part in parts if "functionResponse" in part] == ["weather", "time"]
 
 
-@pytest.mark.parametrize("dialect", ["gemini", "ollama"])
+@pytest.mark.parametrize("dialect", ["gemini", pytest.param("ollama", marks=pytest.mark.long)])
 async def test_a_stream_that_breaks_is_told_as_broken(tmp_path: Path, dialect: str) -> None:
     config = simulated(dialect)
     async with running(tmp_path, config) as engine:
