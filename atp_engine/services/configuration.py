@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -33,8 +32,6 @@ from atp_engine.services.configuration_guard import Guard, what_is_worse
 from atp_engine.services.configuration_replay import REQUESTS, replay
 from atp_engine.services.configuration_stage import Draft, Stage
 from atp_engine.storage.config_traffic import ConfigTraffic
-
-_log = logging.getLogger("atp_engine.config")
 
 Tell = Callable[[str, str, str], None]
 """Severity, code and text of a notice for people and the log."""
