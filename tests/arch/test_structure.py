@@ -11,7 +11,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 
-from tests.support.source_tree import PACKAGES, ROOT, SourceFile, functions, imported, read_tree
+from tests.support.source_tree import PACKAGES, ROOT, SourceFile, functions, imported, nodes, read_tree
 
 PRODUCT = read_tree(*PACKAGES)
 TESTS = read_tree("tests")
@@ -45,7 +45,7 @@ def test_every_module_is_reachable_from_an_entry_point() -> None:
 
 
 def test_no_function_rebinds_a_module_name() -> None:
-    found = [file.place(node) for file in PRODUCT for node in ast.walk(file.tree) if isinstance(node, ast.Global)]
+    found = [file.place(node) for file in PRODUCT for node in nodes(file) if isinstance(node, ast.Global)]
     assert not found, "\n".join(found)
 
 
@@ -89,7 +89,7 @@ def test_the_environment_is_read_in_one_file() -> None:
         file.place(node)
         for file in PRODUCT
         if file.module != "atp_engine.config.load"
-        for node in ast.walk(file.tree)
+        for node in nodes(file)
         if (isinstance(node, ast.Attribute) and reading.fullmatch(ast.unparse(node)))
         or (isinstance(node, ast.ImportFrom) and node.module == "os" and "environ" in {a.name for a in node.names})
     ]
@@ -107,7 +107,7 @@ def test_pure_rooms_import_nothing_impure_and_read_no_clock() -> None:
     calls = [
         f"{file.place(node)} {ast.unparse(node.func)}"
         for file in pure
-        for node in ast.walk(file.tree)
+        for node in nodes(file)
         if isinstance(node, ast.Call) and ast.unparse(node.func) in IMPURE_CALLS
     ]
     assert not imports + calls, "\n".join(imports + calls)
@@ -117,7 +117,7 @@ def test_imports_are_absolute_and_at_the_top() -> None:
     relative = [
         file.place(node)
         for file in (*PRODUCT, *TESTS)
-        for node in ast.walk(file.tree)
+        for node in nodes(file)
         if isinstance(node, ast.ImportFrom) and node.level
     ]
     deferred = [
@@ -153,7 +153,7 @@ def test_names_say_what_a_thing_is() -> None:
     classes = [
         f"{file.place(node)} {node.name}"
         for file in PRODUCT
-        for node in ast.walk(file.tree)
+        for node in nodes(file)
         if isinstance(node, ast.ClassDef) and NOT_IN_NAMES.search(re.sub(r"(?<!^)(?=[A-Z])", "_", node.name).lower())
     ]
     assert not modules + classes, "\n".join(modules + classes)
@@ -162,7 +162,7 @@ def test_names_say_what_a_thing_is() -> None:
 def test_a_broad_except_logs_or_passes_on_what_it_caught() -> None:
     found = []
     for file in PRODUCT:
-        for node in ast.walk(file.tree):
+        for node in nodes(file):
             if not isinstance(node, ast.ExceptHandler):
                 continue
             caught = ast.unparse(node.type) if node.type else "BaseException"

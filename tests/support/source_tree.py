@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import ast
+import gc
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("atp_engine", "atp_console")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SourceFile:
     """One Python file of the repository."""
 
@@ -32,6 +34,15 @@ class SourceFile:
 
 def read_tree(*folders: str) -> tuple[SourceFile, ...]:
     """Every Python file below the folders, sorted by path."""
+    gc.disable()  # hundreds of thousands of nodes that all stay
+    try:
+        return _read(folders)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def _read(folders: tuple[str, ...]) -> tuple[SourceFile, ...]:
     files = []
     for path in sorted(file for folder in folders for file in (ROOT / folder).rglob("*.py")):
         text = path.read_text()
@@ -41,13 +52,19 @@ def read_tree(*folders: str) -> tuple[SourceFile, ...]:
     return tuple(files)
 
 
+@lru_cache(1_024)
+def nodes(file: SourceFile) -> tuple[ast.AST, ...]:
+    """Every node of the file, walked once for all questions."""
+    return tuple(ast.walk(file.tree))
+
+
 def imported(file: SourceFile, *, with_types: bool = True) -> Iterator[tuple[str, ast.stmt]]:
     """Every imported module with its statement; `from a import b` gives `a` and `a.b`.
 
     Without `with_types` what stands under `if TYPE_CHECKING:` is left out.
     """
     skipped: set[ast.AST] = set()
-    for node in ast.walk(file.tree):
+    for node in nodes(file):
         if node in skipped:
             continue
         if isinstance(node, ast.If) and not with_types and "TYPE_CHECKING" in ast.unparse(node.test):
@@ -61,6 +78,6 @@ def imported(file: SourceFile, *, with_types: bool = True) -> Iterator[tuple[str
 
 def functions(file: SourceFile) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
     """Every function and method of the file, nested ones too."""
-    for node in ast.walk(file.tree):
+    for node in nodes(file):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             yield node

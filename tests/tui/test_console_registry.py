@@ -16,7 +16,7 @@ from tests.support.console_scene import busy_source
 
 _SCREENS: tuple[type[ConsoleScreen], ...] = (*ConsoleApp.SCREENS_BY_TAB.values(), RequestScreen)
 _WAYS = {
-    "live": [],
+    "live": ["1"],
     "sessions": ["2"],
     "metrics": ["3"],
     "models": ["4"],
@@ -24,7 +24,7 @@ _WAYS = {
     "logs": ["7"],
     "play": ["8"],
     "keys": ["9"],
-    "request": ["j", "j", "enter"],
+    "request": ["1", "j", "j", "enter"],
 }
 
 
@@ -73,41 +73,36 @@ def test_keys_are_named_as_people_read_them() -> None:
 
 
 @pytest.mark.parametrize("size", [(80, 24), (140, 40)])
-@pytest.mark.parametrize("screen", list(_WAYS))
-async def test_the_footer_fits_and_names_at_least_six_keys(screen: str, size: tuple[int, int]) -> None:
+async def test_on_every_screen_the_footer_fits_and_names_at_least_six_keys(size: tuple[int, int]) -> None:
     async with driven(busy_source(), size=size) as console:
-        await console.press(*_WAYS[screen])
-        footer = console.footer()
-        assert cells(footer) <= size[0]
-        assert "…" not in footer
-        hints = [action for action, _ in on_top(console).live_actions() if action.hint and f" {action.hint}" in footer]
-        assert len(hints) >= 6, footer
-        assert footer.endswith(": cmd  ? help")
+        for way in _WAYS.values():
+            await console.press(*way)
+            footer = console.footer()
+            assert cells(footer) <= size[0]
+            assert "…" not in footer
+            live = on_top(console).live_actions()
+            hints = [action for action, _ in live if action.hint and f" {action.hint}" in footer]
+            assert len(hints) >= 6, footer
+            assert footer.endswith(": cmd  ? help")
 
 
-@pytest.mark.parametrize("screen", list(_WAYS))
-async def test_help_lists_exactly_the_live_bindings(screen: str) -> None:
+async def test_on_every_screen_help_lists_exactly_the_live_bindings_and_the_palette_every_action() -> None:
     async with driven(busy_source()) as console:
-        await console.press(*_WAYS[screen])
-        below = on_top(console)
-        live = {binding.binding.id for binding in below.active_bindings.values()}
-        await console.press("question_mark")
-        picker = console.app.screen
-        assert isinstance(picker, Picker)
-        assert {item.id for item in picker.shown} == live
-        await console.type("nothing has this name")
-        assert picker.shown == []
-
-
-@pytest.mark.parametrize("screen", list(_WAYS))
-async def test_the_palette_holds_every_action_of_the_screen(screen: str) -> None:
-    async with driven(busy_source()) as console:
-        await console.press(*_WAYS[screen])
-        below = on_top(console)
-        await console.press("ctrl+p")
-        picker = console.app.screen
-        assert isinstance(picker, Picker)
-        assert [item.id for item in picker.shown] == [one.id for one in actions_of((*below.SCOPES, Scope.GLOBAL))]
+        for way in _WAYS.values():
+            await console.press(*way)
+            below = on_top(console)
+            live = {binding.binding.id for binding in below.active_bindings.values()}
+            await console.press("question_mark")
+            picker = console.app.screen
+            assert isinstance(picker, Picker)
+            assert {item.id for item in picker.shown} == live
+            await console.type("zzz")
+            assert picker.shown == []
+            await console.press("escape", "ctrl+p")
+            picker = console.app.screen
+            assert isinstance(picker, Picker)
+            assert [item.id for item in picker.shown] == [one.id for one in actions_of((*below.SCOPES, Scope.GLOBAL))]
+            await console.press("escape")
 
 
 async def test_the_help_runs_what_is_picked() -> None:
@@ -122,8 +117,8 @@ async def test_read_only_leaves_no_changing_action_anywhere() -> None:
     changing = {action.id for action in ACTIONS if action.is_mutating}
     acts = {"cancel", "request.cancel", "test", "dashboard", "play.send", "play.cancel"}
     assert changing >= acts | {"replay", "replay.as", "request.replay", "request.replay_as"}
-    for way in _WAYS.values():
-        async with driven(busy_source(), is_readonly=True) as console:
+    async with driven(busy_source(), is_readonly=True) as console:
+        for way in _WAYS.values():
             await console.press(*way)
             screen = on_top(console)
             assert not changing & {one.id for one in screen.available_actions()}
