@@ -35,7 +35,15 @@ def descriptions(model: type[BaseModel]) -> dict[str, dict[str, str]]:
     models = list(models_below(model))
     for module in {kind.__module__ for kind in models}:
         found.update(_of_module(inspect.getsource(sys.modules[module])))
-    return {kind.__name__: found.get(kind.__name__, {}) for kind in models}
+    return {kind.__name__: _with_bases(kind, found) for kind in models}
+
+
+def _with_bases(kind: type[BaseModel], found: dict[str, dict[str, str]]) -> dict[str, str]:
+    """A class's keys, those of the classes that it extends included."""
+    told: dict[str, str] = {}
+    for base in reversed(kind.__mro__):
+        told.update(found.get(base.__name__, {}))
+    return told
 
 
 def _of_module(source: str) -> dict[str, dict[str, str]]:

@@ -7,6 +7,7 @@ secret: credentials are references (`env:NAME`, `file:PATH`, `keyring:SERVICE/NA
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
@@ -159,6 +160,33 @@ class PriceConfig(Section):
     """Prompt tokens read from the vendor's cache; the input price when missing."""
     cache_write: Usd | None = None
     """Prompt tokens written to the vendor's cache; the input price when missing."""
+    cache_write_1h: Usd | None = None
+    """Prompt tokens written to be kept for an hour; as `cache_write` when missing, and costs are then assumed."""
+    reasoning: Usd | None = None
+    """Thinking, where it is billed apart; the output price when missing."""
+    above_tokens: int = Field(default=0, ge=0, le=100_000_000)
+    """Prompts longer than this are charged at `input_above` and `output_above`; 0 is none."""
+    input_above: Usd | None = None
+    """Prompt tokens of such calls; cache prices rise as this does."""
+    output_above: Usd | None = None
+    """Generated tokens of such calls."""
+    factor: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] = 1.0
+    """Multiplies all of it, such as 0.5 for a deployment that is called at a batch or flex tier."""
+    watts: float = Field(default=0.0, ge=0, le=1_000_000, allow_inf_nan=False)
+    """Power that a local server draws for a call; its time is charged at `usd_per_kwh`."""
+    usd_per_kwh: Annotated[float, Field(ge=0, le=1_000, allow_inf_nan=False)] = 0.0
+    """Tariff for that power."""
+
+
+class ListedPriceConfig(PriceConfig):
+    """Price of a model, named `model` or `provider/model`, in place of the bundled one."""
+
+    since: date | None = None
+    """First day (UTC) on which it holds; the bundled price holds before."""
+    until: date | None = None
+    """First day (UTC) on which it holds no more; the bundled price holds from then on."""
+    source: str = Field(default="", max_length=200)
+    """Where the figure is from, for people."""
 
 
 class DeploymentConfig(Section):
@@ -225,7 +253,7 @@ class RouteConfig(Section):
     """A stream that breaks after its first content: end it with an error, begin the answer again on the next
     deployment for clients that send `x-atp-midstream: restart` (offer), or for all clients of the route."""
     assume_price: PriceConfig | None = None
-    """Price that windows count for deployments whose own is unknown; without it dollar windows leave them out."""
+    """Price for deployments whose own is unknown, told as assumed; without it dollar windows leave them out."""
     timeouts: TimeoutOverrides = TimeoutOverrides()
     """Limits for requests on this route."""
 
@@ -343,6 +371,7 @@ class Config(Section):
     deployments: dict[Name, DeploymentConfig] = {}
     routes: dict[Name, RouteConfig] = {}
     windows: dict[Name, WindowConfig] = {}
+    prices: dict[Name, ListedPriceConfig] = {}
     limits: LimitsConfig = LimitsConfig()
     cache: CacheConfig = CacheConfig()
     storage: StorageConfig = StorageConfig()

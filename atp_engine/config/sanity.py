@@ -16,6 +16,9 @@ from atp_engine.config.problems import Complaints
 _HIGHEST_USD = 2_000.0
 """Per million tokens: far above any list price of November 2026."""
 _LOWEST_USD = 0.0005
+_PER_MILLION = frozenset(
+    {"input", "output", "cache_read", "cache_write", "cache_write_1h", "reasoning", "input_above", "output_above"}
+)
 _TEMPLATE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*(?::?-[^}]*)?\}")
 
 
@@ -26,6 +29,8 @@ def check_sanity(tree: Mapping[str, Any], texts: Sequence[tuple[KeyPath, str]], 
         price = deployment.get("price")
         if isinstance(price, Mapping):
             _check_price(("deployments", name, "price"), price, complaints)
+    for name, price in _tables(tree.get("prices")).items():
+        _check_price(("prices", name), price, complaints)
     for name, route in _tables(tree.get("routes")).items():
         _check_reach(name, route, deployments, complaints)
     for path, text in texts:
@@ -40,7 +45,7 @@ def check_sanity(tree: Mapping[str, Any], texts: Sequence[tuple[KeyPath, str]], 
 
 def _check_price(path: KeyPath, price: Mapping[str, Any], complaints: Complaints) -> None:
     for key, value in price.items():
-        if not isinstance(value, (int, float)) or isinstance(value, bool):
+        if key not in _PER_MILLION or not isinstance(value, (int, float)) or isinstance(value, bool):
             continue
         if value > _HIGHEST_USD:
             message = "is far above every list price"

@@ -73,6 +73,7 @@ class TokenUsage(msgspec.Struct, frozen=True):
 
     `input_tokens` are prompt tokens neither read from nor written to a cache; the prompt's size is
     `prompt_tokens`. `reasoning_tokens` are part of `output_tokens`, never added to them.
+    `cache_write_1h_tokens` are part of `cache_write_tokens`: what is kept for an hour and charged apart.
     `is_estimated` marks a usage that the vendor did not report.
     """
 
@@ -82,6 +83,7 @@ class TokenUsage(msgspec.Struct, frozen=True):
     cache_write_tokens: int = 0
     reasoning_tokens: int = 0
     is_estimated: bool = False
+    cache_write_1h_tokens: int = 0
 
     @property
     def prompt_tokens(self) -> int:

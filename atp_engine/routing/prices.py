@@ -1,20 +1,25 @@
-"""List prices of well known models in USD per million tokens, with their source and date.
+"""What models cost: the prices that a config states, else list prices of well known models, with source and date.
 
-Read by the routing table when a deployment states no price of its own. A row is the vendor's pay-as-
+Read by the routing table. A row is the vendor's pay-as-
 you-go price for one model; what is not listed here is unknown, never zero. Left out on purpose: models
 whose price depends on the time of day (DeepSeek) or changes on an announced date (Gemini 3.6 and
-later), resellers, batch and priority tiers. Cache writes are the five-minute kind.
+later), resellers, batch and priority tiers. `cache_write` is the five-minute kind; Anthropic charges twice
+the input price for what is kept an hour.
 """
 
 from __future__ import annotations
 
 import re
+from datetime import UTC, date, datetime
 from typing import NamedTuple
 
-from atp_engine.core.pricing import Price, usd_to_nusd
+import msgspec
+
+from atp_engine.config.models import ListedPriceConfig, PriceConfig
+from atp_engine.core.pricing import Price, Rates, usd_to_nusd
 
 CHECKED = "2026-11"
-"""When the rows were compared with the vendors' pages and with genai-prices 0.2.3 (MIT)."""
+"""The month of the rows: taken from genai-prices 0.2.3 (MIT); nobody has compared each with its vendor's page."""
 
 
 class _Row(NamedTuple):
@@ -36,7 +41,7 @@ SOURCES = {
     "groq": "https://console.groq.com/docs/models",
     "xai": "https://docs.x.ai/docs/models",
 }
-"""The page each catalog's rows are from."""
+"""The page where each vendor states its prices: look there before you rely on a row."""
 
 _CATALOGS: dict[str, tuple[_Row, ...]] = {
     "openai": (
@@ -67,6 +72,8 @@ _CATALOGS: dict[str, tuple[_Row, ...]] = {
         _Row("gpt-6-sol", 2, 10, 0.2, 2.5, 272_000),
         _Row("gpt-6.1-sol", 2, 10, 0.1, 2.5, 272_000),
         _Row("gpt-6.1-terra", 1, 5, 0.05, 1.25, 272_000),
+        _Row("text-embedding-3-small", 0.02, 0),
+        _Row("text-embedding-3-large", 0.13, 0),
     ),
     "anthropic": (
         _Row("claude-haiku-4-5", 1, 5, 0.1, 1.25),
@@ -124,7 +131,7 @@ _DATED = re.compile(r"[-@](20\d{6}|20\d\d-\d\d-\d\d)$")
 """A snapshot's date behind a model's name: `-20250929`, `@20250929`, `-2026-03-05`."""
 
 
-def _price(row: _Row) -> Price:
+def _price(catalog: str, row: _Row) -> Price:
     return Price(
         input_nusd=usd_to_nusd(row.input),
         output_nusd=usd_to_nusd(row.output),
@@ -132,11 +139,12 @@ def _price(row: _Row) -> Price:
         cache_write_nusd=usd_to_nusd(row.cache_write or row.input),
         source=f"bundled {CHECKED}",
         sure_up_to_tokens=row.sure_up_to_tokens,
+        cache_write_1h_nusd=usd_to_nusd(2 * row.input) if catalog == "anthropic" else None,
     )
 
 
 _PRICES: dict[tuple[str, str], Price] = {
-    (catalog, row.model): _price(row) for catalog, rows in _CATALOGS.items() for row in rows
+    (catalog, row.model): _price(catalog, row) for catalog, rows in _CATALOGS.items() for row in rows
 }
 
 
@@ -146,3 +154,55 @@ def list_price(catalog: str, model: str) -> Price | None:
     if found is None:
         found = _PRICES.get((catalog, _DATED.sub("", model)))
     return found
+
+
+def price_of(stated: PriceConfig, source: str = "config", *, is_assumed: bool = False) -> Price:
+    """The price that a config states."""
+
+    def scaled(usd: float) -> int:
+        return usd_to_nusd(usd * stated.factor)
+
+    read = stated.input if stated.cache_read is None else stated.cache_read
+    write = stated.input if stated.cache_write is None else stated.cache_write
+    hour = stated.cache_write_1h
+    above = None
+    if stated.above_tokens:
+        dearer = stated.input if stated.input_above is None else stated.input_above
+        rise = dearer / stated.input if stated.input else 1.0
+        above = Rates(
+            above_tokens=stated.above_tokens,
+            input_nusd=scaled(dearer),
+            output_nusd=scaled(stated.output if stated.output_above is None else stated.output_above),
+            cache_read_nusd=scaled(read * rise),
+            cache_write_nusd=scaled(write * rise),
+            cache_write_1h_nusd=None if hour is None else scaled(hour * rise),
+        )
+    return Price(
+        input_nusd=scaled(stated.input),
+        output_nusd=scaled(stated.output),
+        cache_read_nusd=scaled(read),
+        cache_write_nusd=scaled(write),
+        source=source,
+        cache_write_1h_nusd=None if hour is None else scaled(hour),
+        reasoning_nusd=None if stated.reasoning is None else scaled(stated.reasoning),
+        above=above,
+        is_assumed=is_assumed,
+        nusd_per_hour=usd_to_nusd(stated.watts / 1_000 * stated.usd_per_kwh),
+    )
+
+
+def listed_price(stated: ListedPriceConfig, bundled: Price | None) -> Price | None:
+    """A config's price in its days, the bundled one before and after."""
+    price = msgspec.structs.replace(
+        price_of(stated, stated.source or "config"),
+        until_at=_begin(stated.until) if stated.until else 0.0,
+        then=bundled,
+    )
+    if stated.since is None:
+        return price
+    before = bundled or Price(0, 0, 0, 0, is_unknown=True)
+    return msgspec.structs.replace(before, until_at=_begin(stated.since), then=price)
+
+
+def _begin(day: date) -> float:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()

@@ -16,9 +16,9 @@ import msgspec
 
 from atp_engine.config.models import Config, ProviderConfig, TimeoutOverrides, WeightedTarget
 from atp_engine.core.errors import ConfigError, ConfigProblem
-from atp_engine.core.pricing import FREE, Price, usd_to_nusd
+from atp_engine.core.pricing import FREE, Price
 from atp_engine.core.types import DeploymentSpec, Dialect
-from atp_engine.routing.prices import list_price
+from atp_engine.routing.prices import list_price, listed_price, price_of
 
 MADE_ROUTES = 512
 """Most routes kept that were made from model patterns; the longest unused goes first."""
@@ -80,14 +80,18 @@ class Route(msgspec.Struct, frozen=True):
     """What becomes of fields that a deployment's dialect does not have: adapt, strict or pass."""
     midstream: str = "end"
     """What follows a stream that breaks after its first content: end, offer or restart."""
+    assumed: Price | None = None
+    """What deployments without a price are charged at."""
 
 
 class RoutingTable:
     """Names to routes, deployments to prices and limits. `key in table` tells whether the config still
     knows a deployment, those made from model patterns included."""
 
-    def __init__(self, config: Config, vendor_of: VendorLookup) -> None:
+    def __init__(self, config: Config, vendor_of: VendorLookup, now: Callable[[], float] = lambda: 0.0) -> None:
+        """`now` gives UTC epoch seconds, for prices that hold from or until a day."""
         self._config = config
+        self._now = now
         self._vendors = {name: vendor_of(name, provider) for name, provider in config.providers.items()}
         self.deployments: dict[str, DeploymentSpec] = {key: self._configured(key) for key in config.deployments}
         self._by_model = {(spec.provider, spec.model): spec for spec in reversed(self.deployments.values())}
@@ -141,11 +145,10 @@ class RoutingTable:
         return tuple(dict.fromkeys([*self._config.routes, *self.deployments, *exact]))
 
     def price(self, spec: DeploymentSpec) -> Price | None:
-        """The price of a deployment, None when unknown: the config's, else the vendor's own, else the
-        bundled one; a local server is free."""
-        if spec.key in self._prices:
-            return self._prices[spec.key]
-        return self._price_of(spec)
+        """The price of a deployment, None when unknown: its own in the config, else that of `[prices]`, else the
+        vendor's own, else the bundled one; a local server is free."""
+        price = self._prices[spec.key] if spec.key in self._prices else self._price_of(spec)
+        return price if price is None or not price.until_at else price.at(self._now())
 
     def timeouts(self, route: Route, spec: DeploymentSpec) -> Timeouts:
         """The limits of a call: the route's, else the deployment's, else the provider's, else the
@@ -195,13 +198,13 @@ class RoutingTable:
     def _price_of(self, spec: DeploymentSpec) -> Price | None:
         deployment = self._config.deployments.get(spec.key)
         if deployment is not None and deployment.price is not None:
-            stated = deployment.price
-            return Price(
-                input_nusd=usd_to_nusd(stated.input),
-                output_nusd=usd_to_nusd(stated.output),
-                cache_read_nusd=usd_to_nusd(stated.input if stated.cache_read is None else stated.cache_read),
-                cache_write_nusd=usd_to_nusd(stated.input if stated.cache_write is None else stated.cache_write),
-            )
+            return price_of(deployment.price)
+        prices = self._config.prices
+        listed = prices.get(f"{spec.provider}/{spec.model}") or prices.get(spec.model)
+        price = self._bundled(spec)
+        return price if listed is None else listed_price(listed, price)
+
+    def _bundled(self, spec: DeploymentSpec) -> Price | None:
         vendor = self._vendors.get(spec.provider)
         if vendor is None:
             return None
@@ -276,6 +279,7 @@ class RoutingTable:
             goes_on_when_full=config.when_full == "next",
             params=config.params,
             midstream=config.midstream,
+            assumed=price_of(config.assume_price, "assumed", is_assumed=True) if config.assume_price else None,
         )
 
 

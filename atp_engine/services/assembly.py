@@ -42,7 +42,7 @@ class Assembly:
 
     def build(self, config: Config, version: int, secrets: Mapping[str, Secret]) -> Runtime:
         """A runtime for a checked config. Raises ConfigError for what only the whole tree shows."""
-        table = RoutingTable(config, self._facts)
+        table = RoutingTable(config, self._facts, self._clock.now)
         providers = {
             name: self._provider(name, settings, secrets.get(name)) for name, settings in config.providers.items()
         }

@@ -410,7 +410,11 @@ class Attempt:
         live = job.live
         usage = self.usage or self.settled_usage(outcome)
         is_used = usage.input_tokens or usage.output_tokens or usage.prompt_tokens
-        cost = cost_of(job.runtime.table.price(spec), usage) if is_used else NO_COST
+        duration_ms = (self._clock.monotonic() - self.started_mono) * 1000.0
+        cost = NO_COST
+        if is_used:
+            price = job.runtime.table.price(spec)
+            cost = cost_of(job.route.assumed if price is None else price, usage, duration_ms)
         return AttemptRecord(
             live.tries,
             spec.key,
@@ -418,7 +422,7 @@ class Attempt:
             spec.model,
             outcome,
             (self.started_mono - live.started_mono) * 1000.0,
-            (self._clock.monotonic() - self.started_mono) * 1000.0,
+            duration_ms,
             self.ttft_ms,
             self.http_status,
             message,

@@ -26,11 +26,12 @@ from atp_engine.core.types import Caller, DeploymentSpec, RequestFacts
 from atp_engine.core.window_views import WindowView
 from atp_engine.limits.window import NO_LIMIT, Hold, Lack, OnExceed, Rule, Scope, Window, first_lack
 from atp_engine.limits.window_calendar import BelievedTime, Period, bounds
+from atp_engine.routing.prices import price_of
 from atp_engine.routing.restrict import Restrictions
 from atp_engine.routing.table import Route
 from atp_engine.services.runtime import Runtime
 from atp_engine.services.window_leases import Leases
-from atp_engine.services.windows_estimate import charge_of, price_of
+from atp_engine.services.windows_estimate import charge_of
 from atp_engine.services.windows_queue import Waiting
 from atp_engine.services.windows_spending import Spending, Terms
 from atp_engine.services.windows_told import exceeded, reached, title, view
@@ -93,7 +94,9 @@ class Windows:
         zone = self._zone = ZoneInfo(config.limits.time_zone)
         self._config_rules = tuple(_rule(name, window, zone) for name, window in config.windows.items())
         self._assumed = {
-            name: price_of(route.assume_price) for name, route in config.routes.items() if route.assume_price
+            name: price_of(route.assume_price, "assumed", is_assumed=True)
+            for name, route in config.routes.items()
+            if route.assume_price
         }
         self._waiting.configure(config.limits.max_queued, config.limits.queue_timeout_s)
         self._set()

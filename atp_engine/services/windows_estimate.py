@@ -6,8 +6,7 @@ dearest price that may hold. `settle` corrects it.
 
 from __future__ import annotations
 
-from atp_engine.config.models import PriceConfig
-from atp_engine.core.pricing import Price, cost_of, usd_to_nusd
+from atp_engine.core.pricing import Price, cost_of
 from atp_engine.core.types import DeploymentSpec, PriceState, RequestFacts, TokenUsage
 
 USUAL_OUTPUT = 4_096
@@ -24,8 +23,14 @@ def estimate(price: Price | None, spec: DeploymentSpec, facts: RequestFacts) -> 
         return prompt + output, 0
     plain = TokenUsage(input_tokens=prompt, output_tokens=output)
     nusd = cost_of(price, plain).nusd
-    if price.cache_write_nusd > price.input_nusd:
-        nusd = max(nusd, cost_of(price, TokenUsage(output_tokens=output, cache_write_tokens=prompt)).nusd)
+    hour = price.cache_write_1h_nusd
+    dearest = price.cache_write_nusd if hour is None else max(price.cache_write_nusd, hour)
+    if dearest > price.input_nusd:
+        for_an_hour = prompt if dearest == hour else 0
+        written = TokenUsage(0, output, cache_write_tokens=prompt, cache_write_1h_tokens=for_an_hour)
+        nusd = max(nusd, cost_of(price, written).nusd)
+    if price.reasoning_nusd is not None and price.reasoning_nusd > price.output_nusd:
+        nusd += -(-output * (price.reasoning_nusd - price.output_nusd) // 1_000_000)
     return prompt + output, nusd
 
 
@@ -35,14 +40,3 @@ def charge_of(usage: TokenUsage, nusd: int, state: PriceState, assumed: Price | 
     if state is PriceState.UNKNOWN:
         return tokens, 0 if assumed is None else cost_of(assumed, usage).nusd
     return tokens, nusd
-
-
-def price_of(stated: PriceConfig) -> Price:
-    """The price that a config states."""
-    return Price(
-        input_nusd=usd_to_nusd(stated.input),
-        output_nusd=usd_to_nusd(stated.output),
-        cache_read_nusd=usd_to_nusd(stated.input if stated.cache_read is None else stated.cache_read),
-        cache_write_nusd=usd_to_nusd(stated.input if stated.cache_write is None else stated.cache_write),
-        source="assumed",
-    )

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import textwrap
+from datetime import date
 from pathlib import Path
 from typing import Any, get_args
 
@@ -21,6 +22,7 @@ _HEAD = """\
 # Every key of ATP Console with its default; a line that begins with "# key =" shows a key that has none.
 # Start from minimal.toml and copy from here what you need. Prices are US dollars per million tokens.
 """
+_REQUIRED: dict[str, Any] = {"input": 3.0, "output": 15.0}
 # Tables that people name themselves, each with the name and the values that the sample needs to give.
 _NAMED: dict[str, tuple[str, dict[str, Any]]] = {
     "providers": ("simulated", {"kind": "simulated"}),
@@ -28,8 +30,8 @@ _NAMED: dict[str, tuple[str, dict[str, Any]]] = {
     "deployments": ("example", {"provider": "simulated", "model": "sim-example"}),
     "routes": ("auto", {"deployments": ["example"]}),
     "windows": ("team-a", {"max_usd": 25.0}),
+    "prices": ("example-model", _REQUIRED),
 }
-_REQUIRED: dict[str, Any] = {"input": 3.0, "output": 15.0}
 # What a key without a default could look like.
 _SHOWN: dict[str, Any] = {
     "base_url": "http://127.0.0.1:8000/v1",
@@ -41,6 +43,12 @@ _SHOWN: dict[str, Any] = {
     "task": "chat",
     "cache_read": 0.3,
     "cache_write": 3.75,
+    "cache_write_1h": 6.0,
+    "reasoning": 15.0,
+    "input_above": 6.0,
+    "output_above": 22.5,
+    "since": date(2026, 11, 1),
+    "until": date(2027, 1, 1),
     "file": "engine.log",
     "connect_s": 5.0,
     "ttft_s": 15.0,

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
+from atp_engine.config.models import ListedPriceConfig
 from atp_engine.core.pricing import cost_of, usd_to_nusd
 from atp_engine.core.types import PriceState, TokenUsage
-from atp_engine.routing.prices import SOURCES, list_price
+from atp_engine.routing.prices import SOURCES, list_price, listed_price
 
 
 @pytest.mark.parametrize("model", ["claude-sonnet-4-5", "claude-sonnet-4-5-20250929", "claude-sonnet-4-5@20250929"])
@@ -36,3 +39,24 @@ def test_a_cost_beyond_the_size_that_a_price_holds_for_is_assumed() -> None:
 def test_every_catalog_names_its_page() -> None:
     assert all(page.startswith("https://") for page in SOURCES.values())
     assert list_price("mistral", "codestral-2508") is not None
+
+
+def test_a_config_s_price_holds_in_its_days_and_the_bundled_one_around_them() -> None:
+    bundled = list_price("openai", "gpt-5")
+    stated = ListedPriceConfig.model_validate(
+        {"input": 1, "output": 2, "factor": 0.5, "since": "2026-11-02", "until": "2026-12-01", "source": "contract"}
+    )
+    price = listed_price(stated, bundled)
+    assert price is not None and bundled is not None
+    day = 86_400.0
+    since = datetime(2026, 11, 2, tzinfo=UTC).timestamp()
+    at = [price.at(since - 1), price.at(since), price.at(since + 28 * day), price.at(since + 29 * day)]
+    assert [one and one.input_nusd for one in at] == [
+        bundled.input_nusd,
+        usd_to_nusd(0.5),
+        usd_to_nusd(0.5),
+        bundled.input_nusd,
+    ]
+    assert at[1] is not None and at[1].source == "contract"
+    unlisted = listed_price(stated, None)
+    assert unlisted is not None and unlisted.at(since - 1) is None and unlisted.at(since + 29 * day) is None
