@@ -12,6 +12,7 @@ from atp_engine.api.admin_deployments import AdminDeployments
 from atp_engine.api.admin_keys import AdminKeys
 from atp_engine.api.admin_metrics import AdminMetrics
 from atp_engine.api.admin_play import AdminPlay
+from atp_engine.api.admin_sessions import AdminSessions
 from atp_engine.api.admin_trail import AdminTrail
 from atp_engine.api.admin_windows import AdminWindows
 from atp_engine.api.app import ClientRoutes, Front, Row, build_app
@@ -147,6 +148,7 @@ def _admin_routes(parts: Parts) -> list[Row]:
         ("GET", "/admin/requests/{id}/decision", Policy.VIEW, play.decide),
         ("GET", "/admin/logs", Policy.VIEW, AdminTrail(parts.trail).logs),
         ("POST", "/admin/deployments/{key:path}/{act}", Policy.ACT, AdminDeployments(parts.switches).act),
+        ("POST", "/admin/sessions/{id}/{act}", Policy.ACT, AdminSessions(parts.session_acts).act),
         ("GET", "/admin/audit", Policy.VIEW, AdminTrail(parts.trail).audit),
         ("GET", "/admin/metrics", Policy.VIEW, AdminMetrics(parts.statistics).window),
         ("GET", "/admin/windows", Policy.VIEW, AdminWindows(parts.windows).all),

@@ -43,6 +43,7 @@ from atp_engine.services.playground import Playground
 from atp_engine.services.recorder import Recorder
 from atp_engine.services.responses import Responses
 from atp_engine.services.runtime import Runtime
+from atp_engine.services.session_acts import SessionActs
 from atp_engine.services.sessions import Sessions
 from atp_engine.services.slots import Slots
 from atp_engine.services.statistics import Statistics
@@ -158,6 +159,9 @@ class Parts:
         self.statistics = Statistics(self.database, clock)
         self.deployments = Deployments(self.runtime, self.health, self.slots, self.estimates, clock, self.bus)
         self.switches = Switches(self.runtime, self.health, self.slots, self.deployments, self.trail.note, clock)
+        self.session_acts = SessionActs(
+            self.sessions, self.live, self.windows, self.runtime, self.trail.note, self.notices.tell
+        )
         identity = Identity(VERSION, self.url, str(loaded.path), clock.now(), clock.monotonic())
         self.vitals = Vitals(identity, clock, self.runtime, self.door, self.meters, self.database, self.repository)
         traffic = ConfigTraffic(self.database)

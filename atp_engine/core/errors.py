@@ -7,6 +7,7 @@
     |- InvalidRequest                  the client's call is wrong (4xx)
     |  |- UnknownModel                 404, names near models
     |  |- UnknownResponse              404, a stored answer that is not there or not the caller's
+    |  |- SessionDropped               403, its session was dropped by an operator
     |  |- PayloadTooLarge              413, before the body is parsed
     |  `- UnsupportedFeature           400, content that the target dialect cannot carry
     |- AuthError
@@ -16,6 +17,7 @@
     |  |- RateLimited                  429
     |  |- WindowExceeded               429
     |  |- QueueFull                    503
+    |  |- SessionPaused                503, its session is paused by an operator
     |  `- EngineStopping               503, what was running is cut by a stop
     |- NoRoute                         no live deployment fits; carries a reason per deployment
     |- RequestCancelled                the client or an operator ended the request
@@ -122,6 +124,13 @@ class UnknownResponse(InvalidRequest):
     http_status = 404
 
 
+class SessionDropped(InvalidRequest):
+    """An operator has dropped the request's session: it is not to be sent again."""
+
+    code = "session_dropped"
+    http_status = 403
+
+
 class PayloadTooLarge(InvalidRequest):
     """The body is over the size cap; told before it is parsed."""
 
@@ -184,6 +193,13 @@ class QueueFull(AdmissionError):
     """Every place in flight and in the queue is taken, or the wait was too long."""
 
     code = "backpressure"
+    http_status = 503
+
+
+class SessionPaused(AdmissionError):
+    """An operator has paused the request's session."""
+
+    code = "session_paused"
     http_status = 503
 
 

@@ -126,6 +126,14 @@ class SessionView(msgspec.Struct, frozen=True):
     output_tokens: int
     cost_nusd: int
     price_state: PriceState
+    hold: str = ""
+    """Why new requests of it are refused: paused or dropped by an operator; mostly empty."""
+    pinned: str = ""
+    """The deployment that serves all of it, empty when routes decide."""
+    qos: str = ""
+    """Its service class where it is not its key's."""
+    budget_usd: float | None = None
+    """Most dollars of a month."""
 
 
 class DeploymentView(msgspec.Struct, frozen=True):

@@ -94,10 +94,13 @@ class Completions:
         facts = live.facts = read_facts(call.dialect, call.body)
         live.asked = facts.model
         live.is_stream = facts.is_stream
-        self._sessions.begin(live, facts)
+        control = self._sessions.begin(live, facts).control
         route = runtime.table.resolve(facts.model)
         if route is None:
             raise UnknownModel(_unknown_model(facts.model, runtime), param="model")
+        if control is not None:
+            live.caller = control.admit(live.session.id if live.session is not None else "", live.caller)
+            route = control.route(runtime.table, route)
         live.route = route.name
         facts = self._recorder.fit(live, route, facts)
         caller = live.caller
@@ -112,6 +115,8 @@ class Completions:
             decision = live.decision = self._attempts.decide(runtime, route, facts)
             if is_restricted:
                 decision = live.decision = self._windows.restrictions.apply(decision, forbidden(caller, decision))
+            if control is not None:
+                decision = live.decision = self._windows.restrictions.apply(decision, control.drops(decision))
             if live.spending is not None:
                 decision = live.decision = live.spending.restrict(decision)
             if call.steer is not None:

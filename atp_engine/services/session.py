@@ -9,6 +9,7 @@ import re
 
 from atp_engine.core.text import safe_text
 from atp_engine.core.views import SessionView
+from atp_engine.services.session_control import Control
 from atp_engine.storage.sessions import PRICE_RANKS, SessionGrowth
 
 _TITLE = 80
@@ -23,6 +24,7 @@ class Session:
     __slots__ = (
         "announced_mono",
         "client",
+        "control",
         "cost_nusd",
         "errors",
         "finished",
@@ -64,12 +66,15 @@ class Session:
         self.saved = (0, 0, 0, 0, 0)
         """Requests, errors, prompt and output tokens and cost that the database has."""
         self.announced_mono = float("-inf")
+        self.control: Control | None = None
+        """What an operator holds it to."""
         self.is_live = True
         self.is_dirty = False
         self.is_pending = False
 
     def view(self) -> SessionView:
         """The session as the faces see it."""
+        control = self.control
         return SessionView(
             id=self.id,
             client=self.client,
@@ -84,6 +89,10 @@ class Session:
             output_tokens=self.output_tokens,
             cost_nusd=self.cost_nusd,
             price_state=PRICE_RANKS[self.price_rank],
+            hold=control.hold if control is not None else "",
+            pinned=control.pinned if control is not None else "",
+            qos=(control.qos or "") if control is not None else "",
+            budget_usd=control.max_usd if control is not None else None,
         )
 
     def sums(self) -> tuple[int, int, int, int, int]:

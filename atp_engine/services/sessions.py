@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
+from collections.abc import Callable
 from hashlib import sha256
 from itertools import islice
 from typing import Protocol
@@ -21,6 +22,7 @@ from atp_engine.core.text import safe_text
 from atp_engine.core.types import Caller, ClientHint, PriceState, RequestFacts, RequestState
 from atp_engine.core.views import RequestView, SessionView
 from atp_engine.services.session import Key, Session, title_of
+from atp_engine.services.session_control import Control
 from atp_engine.storage.sessions import SessionRepository
 
 __all__ = ["Session", "Sessions"]
@@ -58,6 +60,8 @@ class Sessions:
         self._dirty: dict[Session, None] = {}
         self._pending: dict[Session, None] = {}
         self._saved_mono = clock.monotonic()
+        self._held: dict[Session, None] = {}
+        self.on_end: Callable[[Session], None] = lambda session: None
         self.evicted = 0
         """Sessions ended early because the map was full."""
 
@@ -152,6 +156,29 @@ class Sessions:
             return session.view()
         return await self._repository.get(id)
 
+    def live(self, id: str) -> Session | None:
+        """A session that is going on."""
+        return self._by_id.get(id)
+
+    def held(self) -> tuple[Session, ...]:
+        """The sessions that an operator holds to something."""
+        return tuple(self._held)
+
+    def hold(self, session: Session, control: Control | None) -> SessionView:
+        """Holds a session to something from its next request on, or to nothing; announces it."""
+        session.control = control
+        if control is None:
+            self._held.pop(session, None)
+        else:
+            self._held[session] = None
+        self._announce(session, self._clock.monotonic())
+        return session.view()
+
+    def end(self, session: Session) -> None:
+        """Forgets a session: its next request begins a new one."""
+        if session.is_live:
+            self._end(session)
+
     async def aclose(self) -> None:
         """Hands everything unsaved to the database, which must be closed after this."""
         self._save_dirty(len(self._dirty))
@@ -212,7 +239,7 @@ class Sessions:
         for session in self._live.values():
             if mono - session.last_mono < ttl_s or len(over) >= _SWEEP_STEP:
                 break
-            if not session.in_flight:
+            if not session.in_flight and session.control is None:
                 over.append(session)
         for session in over:
             self._end(session)
@@ -229,6 +256,8 @@ class Sessions:
         self._dirty.pop(session, None)
         self._pending.pop(session, None)
         session.is_live = False
+        self._held.pop(session, None)
+        self.on_end(session)
         self._save(session)
         self._bus.publish(lambda seq: SessionEnded(seq, session.id))
 

@@ -41,8 +41,8 @@ from atp_engine.storage.windows import LedgerSum
 MOST = 100_000
 """Windows in memory; those whose period is over go first."""
 _CALLERS = 4_096
-_OF_KEY = "key:"
-"""Begins the names of windows that keys bring with them; the config has none such."""
+_GIVEN = ("key:", "session:")
+"""Begin the names of windows that keys bring with them or operators give to sessions; the config has none such."""
 _FORGET_S = 3_600.0
 _log = logging.getLogger("atp_engine.windows")
 
@@ -75,6 +75,7 @@ class Windows:
         self._rules: dict[str, Rule] = {}
         self._config_rules: tuple[Rule, ...] = ()
         self._key_limits: tuple[tuple[str, WindowConfig], ...] = ()
+        self._session_limits: tuple[tuple[str, WindowConfig], ...] = ()
         self._session_rules: tuple[Rule, ...] = ()
         self._windows: dict[tuple[str, str], Window] = {}
         self._by_caller: dict[tuple[str, str], tuple[Window, ...]] = {}
@@ -106,10 +107,16 @@ class Windows:
         self._key_limits = tuple(limits)
         self._set()
 
+    def apply_sessions(self, limits: Iterable[tuple[str, WindowConfig]]) -> None:
+        """Takes the windows that an operator gave to sessions, each with a name and the session's id as its `of`."""
+        self._session_limits = tuple(limits)
+        self._set()
+
     def _set(self) -> None:
         """Makes the rules of config and keys the present ones."""
-        of_keys = (_rule(name, limits, self._zone) for name, limits in self._key_limits)
-        before, self._rules = self._rules, {rule.name: rule for rule in (*self._config_rules, *of_keys)}
+        given = (*self._key_limits, *self._session_limits)
+        by_hand = (_rule(name, limits, self._zone) for name, limits in given)
+        before, self._rules = self._rules, {rule.name: rule for rule in (*self._config_rules, *by_hand)}
         same = {
             name
             for name, rule in self._rules.items()
@@ -321,7 +328,7 @@ class Windows:
             elif rule.scope in (Scope.ROUTE, Scope.DEPLOYMENT, Scope.PROJECT):
                 for subject in rule.of:
                     self._window(rule, subject)
-            elif rule.name.startswith(_OF_KEY):
+            elif rule.name.startswith(_GIVEN):
                 self._window(rule, next(iter(rule.of)))
         found = list(self._windows.items())
         if len(found) > most:
