@@ -67,6 +67,8 @@ class KeysScreen(ConsoleScreen):
         """Reads again every two seconds while it is looked at."""
         if Due.SIDE not in due:
             return
+        for table in (self.keys, self.windows):
+            table.repaint()
         is_on_top = self.app.screen_stack[-1] is self
         if is_on_top and not self._is_reading and self.desk.state.is_connected:
             age = self.desk.now() - self._read_at

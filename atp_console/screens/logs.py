@@ -74,6 +74,8 @@ class LogsScreen(ConsoleScreen):
         """Reads again every two seconds while it is looked at."""
         if Due.SIDE not in due:
             return
+        for table in (self.logs, self.acts):
+            table.repaint()
         self.filter_bar.repaint()
         is_on_top = self.app.screen_stack[-1] is self
         if is_on_top and not self._is_reading and self.desk.state.is_connected:

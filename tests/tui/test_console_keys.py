@@ -69,6 +69,7 @@ async def _keys(console: Driver) -> KeysScreen:
     screen = console.app.screen
     assert isinstance(screen, KeysScreen)
     await console.until(lambda: len(screen.keys.model) > 0)
+    await console.until(lambda: "▌" in console.text())
     await console.settle()
     return screen
 

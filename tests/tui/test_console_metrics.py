@@ -111,7 +111,7 @@ async def test_keys_choose_window_group_and_chart_and_enter_leads_to_the_request
         assert "frozen" in console.text()
         await console.press("v", "v", "v", "v", "v", "j", "enter")
         assert isinstance(console.app.screen, LiveScreen)
-        assert 'model="gpt-5-mini"' in console.text()
+        await console.until(lambda: 'model="gpt-5-mini"' in console.text())
 
 
 async def test_an_export_has_a_line_per_step_and_a_failure_is_told(tmp_path: Path) -> None:
