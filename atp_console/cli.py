@@ -117,6 +117,12 @@ def _keys() -> Command:
     return keys
 
 
+def _ledger() -> Command:
+    from atp_console.commands import ledger
+
+    return ledger
+
+
 def _config() -> Command:
     from atp_console.commands import config
 
@@ -134,6 +140,7 @@ _COMMANDS: dict[str, tuple[str, Callable[[], Command], bool]] = {
     "config": ("the running config: history, diff, rollback, apply, edit, get, set", _config, True),
     "import": ("a config from litellm, claude-code-router or llama-swap", _import, True),
     "wall": ("the fault wall: a misbehaving upstream against this router or any gateway", _wall, False),
+    "ledger": ("what every upstream call cost: verify, export, reconcile", _ledger, True),
     "keys": ("client keys and admin tokens: create, list, show, rotate, revoke", _keys, True),
 }
 """Commands with a module of their own, loaded when named: summary, loader, whether they work at a `Place`."""

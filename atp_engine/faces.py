@@ -10,6 +10,7 @@ import asyncio
 from atp_engine.api.admin_config import AdminConfig
 from atp_engine.api.admin_deployments import AdminDeployments
 from atp_engine.api.admin_keys import AdminKeys
+from atp_engine.api.admin_ledger import AdminLedger
 from atp_engine.api.admin_metrics import AdminMetrics
 from atp_engine.api.admin_play import AdminPlay
 from atp_engine.api.admin_sessions import AdminSessions
@@ -141,6 +142,7 @@ def _client_routes(parts: Parts) -> ClientRoutes:
 def _admin_routes(parts: Parts) -> list[Row]:
     """The admin API's modules beside the observatory's."""
     keys = AdminKeys(parts.keys, parts.tokens)
+    ledger = AdminLedger(parts.ledger)
     play = AdminPlay(parts.playground, parts.trail.note)
     return [
         ("POST", "/admin/plays", Policy.ACT, play.play),
@@ -152,6 +154,9 @@ def _admin_routes(parts: Parts) -> list[Row]:
         ("GET", "/admin/audit", Policy.VIEW, AdminTrail(parts.trail).audit),
         ("GET", "/admin/metrics", Policy.VIEW, AdminMetrics(parts.statistics).window),
         ("GET", "/admin/windows", Policy.VIEW, AdminWindows(parts.windows).all),
+        ("GET", "/admin/ledger", Policy.VIEW, ledger.lines),
+        ("GET", "/admin/ledger/sums", Policy.VIEW, ledger.sums),
+        ("POST", "/admin/ledger/verify", Policy.ACT, ledger.verify),
         ("GET", "/admin/keys", Policy.VIEW, keys.all),
         ("POST", "/admin/keys", Policy.MANAGE, keys.create),
         ("GET", "/admin/keys/{id}", Policy.VIEW, keys.one),

@@ -35,6 +35,7 @@ from atp_engine.services.history import History
 from atp_engine.services.keys import Keys
 from atp_engine.services.keys_admin import AdminAuth, AdminTokens
 from atp_engine.services.keys_secrets import Hasher
+from atp_engine.services.ledger import Ledger
 from atp_engine.services.live import LiveRequests
 from atp_engine.services.meters import Meters
 from atp_engine.services.notices import Notices
@@ -61,6 +62,7 @@ from atp_engine.storage.estimates import latest_counts
 from atp_engine.storage.feedback import FeedbackRepository
 from atp_engine.storage.keys import KeyRepository
 from atp_engine.storage.keys_admin import TokenRepository
+from atp_engine.storage.ledger import LedgerRepository
 from atp_engine.storage.requests import RequestRepository
 from atp_engine.storage.responses import ResponseRepository
 from atp_engine.storage.sessions import SessionRepository
@@ -157,6 +159,7 @@ class Parts:
         self.playground = Playground(self.completions, attempts, self.runtime, history, self.new_id)
         self.trial = Trial(self.completions, self.runtime, self.new_id)
         self.statistics = Statistics(self.database, clock)
+        self.ledger = Ledger(LedgerRepository(self.database), self.windows)
         self.deployments = Deployments(self.runtime, self.health, self.slots, self.estimates, clock, self.bus)
         self.switches = Switches(self.runtime, self.health, self.slots, self.deployments, self.trail.note, clock)
         self.session_acts = SessionActs(

@@ -25,6 +25,12 @@ class OutputDetails(msgspec.Struct, gc=False):
     thinking_tokens: Number = 0
 
 
+class CacheCreation(msgspec.Struct, gc=False):
+    """Parts of `cache_creation_input_tokens`, by how long they are kept."""
+
+    ephemeral_1h_input_tokens: Number = 0
+
+
 class Usage(msgspec.Struct, gc=False):
     """`usage` of a message; in `message_delta` cumulative, fields that did not change may be missing."""
 
@@ -33,6 +39,7 @@ class Usage(msgspec.Struct, gc=False):
     cache_read_input_tokens: Number = None
     cache_creation_input_tokens: Number = None
     output_tokens_details: OutputDetails | None = None
+    cache_creation: CacheCreation | None = None
 
 
 class Block(msgspec.Struct, gc=False):
@@ -116,6 +123,7 @@ def merged(older: Usage | None, newer: Usage | None) -> Usage | None:
         _either(newer.cache_read_input_tokens, older.cache_read_input_tokens),
         _either(newer.cache_creation_input_tokens, older.cache_creation_input_tokens),
         newer.output_tokens_details or older.output_tokens_details,
+        newer.cache_creation or older.cache_creation,
     )
 
 
@@ -126,7 +134,8 @@ def _either(newer: Number, older: Number) -> Number:
 def usage_of(usage: Usage | None) -> TokenUsage | None:
     """The usage in our terms; None when it is missing or all zero, for an answer costs something.
 
-    Anthropic counts cache reads and writes outside `input_tokens`, thinking inside `output_tokens`.
+    Anthropic counts cache reads and writes outside `input_tokens`, what is kept an hour inside the writes
+    (platform.claude.com/docs/en/build-with-claude/prompt-caching, 2026-11), thinking inside `output_tokens`.
     """
     if usage is None:
         return None
@@ -136,7 +145,10 @@ def usage_of(usage: Usage | None) -> TokenUsage | None:
         return None
     details = usage.output_tokens_details
     thinking = count(details.thinking_tokens) if details is not None else 0
-    return TokenUsage(fresh, output, read, written, min(thinking, output))
+    for_an_hour = count(usage.cache_creation.ephemeral_1h_input_tokens) if usage.cache_creation is not None else 0
+    return TokenUsage(
+        fresh, output, read, written, min(thinking, output), cache_write_1h_tokens=min(for_an_hour, written)
+    )
 
 
 def usage_fields(usage: TokenUsage) -> dict[str, Any]:

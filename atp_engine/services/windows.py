@@ -36,7 +36,7 @@ from atp_engine.services.windows_queue import Waiting
 from atp_engine.services.windows_spending import Spending, Terms
 from atp_engine.services.windows_told import exceeded, reached, title, view
 from atp_engine.storage.requests import RequestRepository
-from atp_engine.storage.windows import LedgerSum
+from atp_engine.storage.windows import NOTHING_KEPT, LedgerSum
 
 MOST = 100_000
 """Windows in memory; those whose period is over go first."""
@@ -306,6 +306,33 @@ class Windows:
             self._turn(now)
             self._prune()
             self._leases.forget(now, self._rules.values())
+
+    async def recount(self) -> tuple[int, list[tuple[str, dict[str, tuple[int, int]]]]]:
+        """How many windows were counted anew from the ledger, and those that differ: by figure, what is kept and
+        what the lines say. Raises StorageError."""
+        await self.fill()
+        now, number = self.times()[0], self._requests.number
+        self._turn(now)
+        kept = {
+            place: (window.posted_tokens, window.posted_nusd)
+            for place, window in self._windows.items()
+            if window.rule.is_durable
+        }
+        said: dict[tuple[str, str], tuple[int, int]] = {}
+        for rule in [rule for rule in self._rules.values() if rule.is_durable]:
+            starts_at = bounds(rule.period, now, rule.zone)[0]
+            for line in await self._leases.ledger(rule, starts_at, number, NOTHING_KEPT):
+                window, tokens, nusd = self._window_of(rule, line)
+                if window is not None:
+                    had = said.get((rule.name, window.subject), (0, 0))
+                    said[rule.name, window.subject] = had[0] + tokens, had[1] + nusd
+        wrong = []
+        for place in sorted(kept.keys() | said.keys()):
+            has, should = kept.get(place, (0, 0)), said.get(place, (0, 0))
+            figures = {name: (h, s) for name, h, s in zip(("tokens", "nusd"), has, should, strict=True) if h != s}
+            if figures:
+                wrong.append((f"{place[0]} of {place[1]}", figures))
+        return len(kept), wrong
 
     async def aclose(self) -> None:
         """Marks everything and gives all leases back: nothing is in doubt after an orderly end."""

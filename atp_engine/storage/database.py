@@ -24,8 +24,9 @@ from atp_engine.core.errors import StorageError
 from atp_engine.core.ports import Clock
 from atp_engine.storage.batch import Write
 from atp_engine.storage.opening import Opened, configure, is_damage, open_file, release_lock, suspect
+from atp_engine.storage.rollups import lines_behind, roll_up
 from atp_engine.storage.summaries import pending, summarise
-from atp_engine.storage.tables import REQUESTS
+from atp_engine.storage.tables import ATTEMPTS, REQUESTS
 from atp_engine.storage.writer import Chore, Writer
 
 T = TypeVar("T")
@@ -56,8 +57,11 @@ class Database:
             self._readers.put(_connect_reader(path))
         self._threads = ThreadPoolExecutor(_READERS, thread_name_prefix="atp-reader")
         configure(opened.connection, _WRITE_WAIT_MS)
-        chore = Chore(REQUESTS, summarise_every, summarise, pending(opened.connection))
-        self._writer = Writer(path, opened.connection, clock, capacity=capacity, patience_s=wait_s, chores=(chore,))
+        chores = (
+            Chore(REQUESTS, summarise_every, summarise, pending(opened.connection)),
+            Chore(ATTEMPTS, max(1, summarise_every // 8), roll_up, lines_behind(opened.connection)),
+        )
+        self._writer = Writer(path, opened.connection, clock, capacity=capacity, patience_s=wait_s, chores=chores)
         self._waiting: deque[Write] = deque()
         self._tick = 0
         self._timer: asyncio.TimerHandle | None = None

@@ -344,6 +344,33 @@ def m0012_responses(database: Database) -> None:
     database.execute("CREATE INDEX responses_by_age ON responses(created_at, bytes)")
 
 
+def m0013_ledger(database: Database) -> None:
+    """What of a cache write is kept an hour; sums of the ledger by step of time (`rollups`)."""
+    database.execute("ALTER TABLE attempts ADD COLUMN cache_write_1h_tokens INTEGER NOT NULL DEFAULT 0")
+    database.execute(
+        """
+        CREATE TABLE rollups (
+            step TEXT NOT NULL,
+            starts_at INTEGER NOT NULL,
+            by TEXT NOT NULL,
+            name TEXT NOT NULL,
+            attempts INTEGER NOT NULL,
+            failed INTEGER NOT NULL,
+            estimated INTEGER NOT NULL,
+            assumed INTEGER NOT NULL,
+            unknown INTEGER NOT NULL,
+            input_tokens INTEGER NOT NULL,
+            output_tokens INTEGER NOT NULL,
+            cache_read_tokens INTEGER NOT NULL,
+            cache_write_tokens INTEGER NOT NULL,
+            reasoning_tokens INTEGER NOT NULL,
+            cost_nusd INTEGER NOT NULL,
+            PRIMARY KEY (step, starts_at, by, name)
+        ) WITHOUT ROWID
+        """
+    )
+
+
 _STEPS = (
     m0001_requests,
     m0002_summaries,
@@ -356,4 +383,5 @@ _STEPS = (
     m0010_config_versions,
     m0011_queue_wait,
     m0012_responses,
+    m0013_ledger,
 )

@@ -198,4 +198,5 @@ def _attempt_row(line: int, attempt: AttemptRecord) -> Row:
         1 if usage.is_estimated else 0,
         attempt.cost_nusd,
         attempt.price_state._value_,
+        usage.cache_write_1h_tokens,
     )

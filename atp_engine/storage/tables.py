@@ -108,6 +108,7 @@ ATTEMPTS = Table(
         "is_estimated",
         "cost_nusd",
         "price_state",
+        "cache_write_1h_tokens",
     ),
 )
 """The ledger. `line` is the request's number * 1000 + the attempt's, so lines append in order."""

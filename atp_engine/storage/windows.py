@@ -76,6 +76,9 @@ class Kept(msgspec.Struct, frozen=True):
     rules: dict[str, Reached]
 
 
+NOTHING_KEPT = Kept((), (), {})
+
+
 class LedgerSum(msgspec.Struct, frozen=True):
     """What attempts of one kind used together."""
 

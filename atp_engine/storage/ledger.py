@@ -1,0 +1,69 @@
+"""The ledger as it is read: pages of lines for exports, sums, and the comparison of both.
+
+`services/ledger` calls it. Every read is one snapshot in a reader's thread.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from functools import partial
+
+import msgspec
+
+from atp_engine.core.ledger_views import Difference, LedgerLine, LedgerPage, LedgerSums
+from atp_engine.storage.database import Database
+from atp_engine.storage.rollups import BY, differences, steps_of, sums
+
+_FIELDS = LedgerLine.__struct_fields__
+MOST_LINES = 5_000
+_LOOKED_AT = 20_000
+"""Lines that one page looks at, at most: a page of a short span may be empty and still go on."""
+_MOST_DIFFERENCES = 100
+_PAGE = """
+    SELECT line, requests.id, line % 1000, started_at, key_id, session_id, route, a.deployment, a.provider, a.model,
+        outcome, a.duration_ms, input_tokens, a.output_tokens, a.cache_read_tokens, cache_write_tokens,
+        cache_write_1h_tokens, a.reasoning_tokens, is_estimated,
+        CASE WHEN a.price_state = 'unknown' THEN NULL ELSE a.cost_nusd END, a.price_state
+    FROM (SELECT * FROM attempts WHERE line > ? ORDER BY line LIMIT ?) AS a
+    JOIN requests ON requests.number = line / 1000
+    JOIN kinds ON kinds.id = requests.kind
+    WHERE started_at >= ? AND started_at < ?
+    ORDER BY line LIMIT ?
+"""
+_LAST_LOOKED_AT = "SELECT max(line), count(*) FROM (SELECT line FROM attempts WHERE line > ? ORDER BY line LIMIT ?)"
+
+
+class LedgerRepository:
+    """Reads the ledger."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def page(self, after: int, limit: int, since: float, until: float) -> LedgerPage:
+        """Lines behind the line `after` of requests that arrived in `since` <= t < `until`. Raises StorageError."""
+        return await self._database.read(lambda connection: _page(connection, after, limit, since, until))
+
+    async def sums(self, step: str, by: str, since: float, until: float) -> tuple[LedgerSums, ...]:
+        """Sums by step and name, whole up to the last commit. Raises StorageError."""
+        return await self._database.read(lambda connection: sums(connection, step, by, since, until))
+
+    async def differences(self) -> tuple[int, tuple[Difference, ...]]:
+        """How many sums there are and which differ from the lines; reads every line. Raises StorageError."""
+        compared = 0
+        found: list[Difference] = []
+        for by in BY:
+            for step in steps_of(by):
+                count, wrong = await self._database.read(partial(differences, step=step, by=by, most=_MOST_DIFFERENCES))
+                compared += count
+                found += wrong
+        return compared, tuple(found[:_MOST_DIFFERENCES])
+
+
+def _page(connection: sqlite3.Connection, after: int, limit: int, since: float, until: float) -> LedgerPage:
+    limit = max(1, min(limit, MOST_LINES))
+    rows = connection.execute(_PAGE, (after, _LOOKED_AT, since, until, limit)).fetchall()
+    lines = tuple([msgspec.convert(dict(zip(_FIELDS, row, strict=True)), LedgerLine, strict=False) for row in rows])
+    if len(lines) == limit:
+        return LedgerPage(lines, lines[-1].line)
+    last, looked_at = connection.execute(_LAST_LOOKED_AT, (after, _LOOKED_AT)).fetchone()
+    return LedgerPage(lines, last if looked_at == _LOOKED_AT else None)

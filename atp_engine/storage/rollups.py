@@ -1,0 +1,163 @@
+"""The ledger summed up by minute, hour and day (UTC) and by key, project, session, route and deployment.
+
+The writer runs `roll_up` behind its commits, once some thousand lines are new, so that no request pays for it.
+Readers add the lines behind the mark: answers are always whole. Sessions have hours and days only, for a row of
+each session's every minute would outgrow the ledger. A request's lines count at the time when it arrived.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from atp_engine.core.ledger_views import Difference, LedgerSums
+
+STEPS = {"minute": 60, "hour": 3_600, "day": 86_400}
+"""Seconds of each step."""
+BY = {
+    "key": "key_id",
+    "project": "coalesce((SELECT project FROM keys WHERE keys.id = key_id), '')",
+    "session": "session_id",
+    "route": "route",
+    "deployment": "deployment",
+}
+_LINES_AT_ONCE = 8_192
+_COLUMNS = (
+    "attempts",
+    "failed",
+    "estimated",
+    "assumed",
+    "unknown",
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "reasoning_tokens",
+    "cost_nusd",
+)
+_MARK = "coalesce((SELECT value FROM marks WHERE name = 'rollups'), 0)"
+_CUT = "SELECT coalesce(max(value), 0) FROM marks WHERE name = 'ledger_cut'"
+_PER_LINE = """
+    1 AS attempts,
+    outcome <> 'ok' AS failed,
+    is_estimated AS estimated,
+    attempts.price_state = 'assumed' AS assumed,
+    attempts.price_state = 'unknown' AS unknown,
+    input_tokens, attempts.output_tokens, attempts.cache_read_tokens, cache_write_tokens, attempts.reasoning_tokens,
+    attempts.cost_nusd
+"""
+_SUMS = ", ".join(f"cast(total({column}) AS INTEGER) AS {column}" for column in _COLUMNS)
+# The statements below are put together from the constants of this module alone.
+_LINES = """
+    FROM requests
+    JOIN attempts ON attempts.line BETWEEN requests.number * 1000 AND requests.number * 1000 + 999
+    JOIN kinds ON kinds.id = requests.kind
+    WHERE requests.number > :after AND requests.number <= :until
+"""
+_FRESH = f"""
+    INSERT INTO temp.fresh
+    SELECT cast(started_at / 60 AS INTEGER) * 60, key_id, {{session}}, route, attempts.deployment, {_SUMS}
+    FROM (SELECT started_at, key_id, session_id, route, deployment, {_PER_LINE} {_LINES}) AS attempts
+    GROUP BY 1, 2, 3, 4, 5
+"""  # noqa: S608
+_MAKE_FRESH = f"""
+    CREATE TEMP TABLE IF NOT EXISTS fresh(minute, key_id, session_id, route, deployment, {", ".join(_COLUMNS)})
+"""
+_UPSERT = f"""
+    ON CONFLICT(step, starts_at, by, name) DO UPDATE SET
+    {", ".join(f"{column} = {column} + excluded.{column}" for column in _COLUMNS)}
+"""
+
+
+def lines_behind(connection: sqlite3.Connection) -> int:
+    """Requests whose lines are not in the sums yet."""
+    (count,) = connection.execute(f"SELECT coalesce(max(number), 0) - {_MARK} FROM requests").fetchone()  # noqa: S608
+    return int(count)
+
+
+def roll_up(connection: sqlite3.Connection) -> None:
+    """Takes in lines behind the mark, a bounded number of them, and moves the mark; belongs inside a transaction."""
+    after, last = connection.execute(f"SELECT {_MARK}, coalesce(max(number), 0) FROM requests").fetchone()  # noqa: S608
+    until = min(last, after + _LINES_AT_ONCE)
+    if until <= after:
+        return
+    connection.execute(_MAKE_FRESH)
+    for session, kinds in (("''", [by for by in BY if by != "session"]), ("session_id", ["session"])):
+        connection.execute("DELETE FROM temp.fresh")
+        connection.execute(_FRESH.format(session=session), {"after": after, "until": until})
+        for by in kinds:
+            for step in steps_of(by):
+                connection.execute(f"INSERT INTO rollups {_grouped(step, by)} {_UPSERT}")
+    connection.execute("DELETE FROM temp.fresh")
+    connection.execute("INSERT OR REPLACE INTO marks(name, value) VALUES ('rollups', ?)", (until,))
+
+
+def steps_of(by: str) -> tuple[str, ...]:
+    """The steps that are kept for a kind of name."""
+    return tuple(step for step in STEPS if by != "session" or step != "minute")
+
+
+def _grouped(step: str, by: str) -> str:
+    width = STEPS[step]
+    return f"""
+        SELECT '{step}', minute / {width} * {width}, '{by}', {BY[by]}, {_SUMS}
+        FROM temp.fresh WHERE true GROUP BY 2, 4
+    """  # noqa: S608
+
+
+def _straight(step: str, by: str) -> str:
+    """The sums from the lines themselves."""
+    width = STEPS[step]
+    return f"""
+        SELECT cast(started_at / {width} AS INTEGER) * {width}, {BY[by]}, {_SUMS}
+        FROM (SELECT started_at, key_id, session_id, route, deployment, {_PER_LINE} {_LINES}
+            AND started_at >= :since AND started_at < :end) AS attempts
+        GROUP BY 1, 2
+    """  # noqa: S608
+
+
+def sums(connection: sqlite3.Connection, step: str, by: str, since: float, end: float) -> tuple[LedgerSums, ...]:
+    """The sums of the steps that begin in `since` <= t < `end`, oldest first, then by name."""
+    first = -(-int(since) // STEPS[step]) * STEPS[step]
+    found = _stored(connection, step, by, first, int(end))
+    (mark,) = connection.execute(f"SELECT {_MARK}").fetchone()
+    last = -(-int(end) // STEPS[step]) * STEPS[step]
+    for (starts_at, name), amounts in _counted(connection, step, by, mark, 2**62, first, last).items():
+        known = found.get((starts_at, name))
+        found[starts_at, name] = [old + new for old, new in zip(known, amounts, strict=True)] if known else amounts
+    return tuple([LedgerSums(starts_at, name, *found[starts_at, name]) for starts_at, name in sorted(found)])
+
+
+def differences(connection: sqlite3.Connection, step: str, by: str, most: int) -> tuple[int, list[Difference]]:
+    """How many sums were compared with the lines they are of, and at most `most` that differ. Steps of which
+    lines were deleted by age are left out."""
+    (mark,) = connection.execute(f"SELECT {_MARK}").fetchone()
+    (cut,) = connection.execute(_CUT).fetchone()
+    stored = _stored(connection, step, by, int(cut), 2**62)
+    counted = _counted(connection, step, by, 0, mark, int(cut), 2**62)
+    found: list[Difference] = []
+    places = sorted(stored.keys() | counted.keys())
+    nothing = [0] * len(_COLUMNS)
+    for place in places:
+        has, should = stored.get(place, nothing), counted.get(place, nothing)
+        if has != should and len(found) < most:
+            wrong = {name: (h, s) for name, h, s in zip(_COLUMNS, has, should, strict=True) if h != s}
+            found.append(Difference(f"{step} {place[0]} of {by} {place[1] or '-'}", wrong))
+    return len(places), found
+
+
+def _stored(
+    connection: sqlite3.Connection, step: str, by: str, since: int, end: int
+) -> dict[tuple[int, str], list[int]]:
+    rows = connection.execute(
+        f"SELECT starts_at, name, {', '.join(_COLUMNS)} FROM rollups"  # noqa: S608
+        " WHERE step = ? AND by = ? AND starts_at >= ? AND starts_at < ?",
+        (step, by, since, end),
+    )
+    return {(row[0], row[1]): list(row[2:]) for row in rows}
+
+
+def _counted(
+    connection: sqlite3.Connection, step: str, by: str, after: int, until: int, since: float, end: float
+) -> dict[tuple[int, str], list[int]]:
+    asked = {"after": after, "until": until, "since": since, "end": end}
+    return {(row[0], row[1]): list(row[2:]) for row in connection.execute(_straight(step, by), asked)}
