@@ -18,8 +18,10 @@ from pathlib import Path
 
 JOBS = {
     "console": ("tests/tui",),
-    "processes": ("tests/flows", "tests/web", "tests/faults"),
-    "formats": ("tests/unit/dialects", "tests/unit/providers", "tests/unit/storage", "tests/wire", "tests/arch"),
+    "flows": ("tests/flows",),
+    "transports": ("tests/unit/providers", "tests/unit/storage", "tests/unit/services"),
+    "pages": ("tests/web", "tests/faults"),
+    "formats": ("tests/unit/dialects", "tests/wire", "tests/arch"),
     "units": ("tests/unit",),
     "wall": ("tests/faults/test_wall.py",),
 }
