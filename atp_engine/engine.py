@@ -214,6 +214,7 @@ class Engine:
                 self._parts.windows.tick()
                 self._parts.sessions.sweep()
                 self._parts.responses.sweep()
+                self._parts.retention.sweep()
                 if self.bus.has_listeners:
                     self.bus.publish(lambda seq: EngineChanged(seq, self._parts.vitals.view()))
             if count % 8 == 0 and self._parts.database.state() == "ok":

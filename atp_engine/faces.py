@@ -142,7 +142,7 @@ def _client_routes(parts: Parts) -> ClientRoutes:
 def _admin_routes(parts: Parts) -> list[Row]:
     """The admin API's modules beside the observatory's."""
     keys = AdminKeys(parts.keys, parts.tokens)
-    ledger = AdminLedger(parts.ledger)
+    ledger = AdminLedger(parts.ledger, parts.retention)
     play = AdminPlay(parts.playground, parts.trail.note)
     return [
         ("POST", "/admin/plays", Policy.ACT, play.play),
@@ -156,6 +156,7 @@ def _admin_routes(parts: Parts) -> list[Row]:
         ("GET", "/admin/windows", Policy.VIEW, AdminWindows(parts.windows).all),
         ("GET", "/admin/ledger", Policy.VIEW, ledger.lines),
         ("GET", "/admin/ledger/sums", Policy.VIEW, ledger.sums),
+        ("GET", "/admin/storage", Policy.VIEW, ledger.storage),
         ("POST", "/admin/ledger/verify", Policy.ACT, ledger.verify),
         ("GET", "/admin/keys", Policy.VIEW, keys.all),
         ("POST", "/admin/keys", Policy.MANAGE, keys.create),

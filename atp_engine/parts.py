@@ -43,6 +43,7 @@ from atp_engine.services.observatory import Observatory
 from atp_engine.services.playground import Playground
 from atp_engine.services.recorder import Recorder
 from atp_engine.services.responses import Responses
+from atp_engine.services.retention import Retention
 from atp_engine.services.runtime import Runtime
 from atp_engine.services.session_acts import SessionActs
 from atp_engine.services.sessions import Sessions
@@ -115,6 +116,7 @@ class Parts:
         self.runtime = self._stage.runtime
         self.repository = RequestRepository(self.database)
         self.feedback = FeedbackRepository(self.database)
+        self._bodies_dir = paths.bodies_dir
         self.bodies = BodyStore(
             paths.bodies_dir,
             clock,
@@ -158,6 +160,7 @@ class Parts:
         history = History(clock, self.live, self.repository, self.bodies, self.feedback)
         self.playground = Playground(self.completions, attempts, self.runtime, history, self.new_id)
         self.trial = Trial(self.completions, self.runtime, self.new_id)
+        self.retention = Retention(self.database, self.bodies, self._bodies_dir, self.runtime, clock)
         self.statistics = Statistics(self.database, clock)
         self.ledger = Ledger(LedgerRepository(self.database), self.windows)
         self.deployments = Deployments(self.runtime, self.health, self.slots, self.estimates, clock, self.bus)

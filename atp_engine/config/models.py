@@ -337,6 +337,8 @@ class StorageConfig(Section):
     """Hours that an answer of `/v1/responses` can be asked for and built upon by its id."""
     max_responses_bytes: int = Field(default=268_435_456, ge=1_048_576)
     """Most bytes of such answers with their questions; the oldest go first."""
+    ledger_ttl_days: float = Field(default=1_095.0, ge=40, le=36_500, allow_inf_nan=False)
+    """Days that requests and their ledger lines are kept; sums by minute, hour and day stay."""
 
 
 class SessionsConfig(Section):

@@ -51,6 +51,8 @@ async def test_the_ledger_is_verified_exported_and_reconciled(
             assert [(line["cost_nusd"], line["price_state"]) for line in lines] == [("3150000", "assumed")] * 3
             sums = (await engine.admin("GET", "/admin/ledger/sums?step=day&by=route&since=0&until=0")).json()
             assert sums == []
+            disk = (await engine.admin("GET", "/admin/storage")).json()
+            assert disk["database_bytes"] > 0 and disk["free_bytes"] > 0 and disk["state"] == "ok"
             model, day = lines[0]["model"], lines[0]["started_at"]
             theirs = tmp_path / "openai.csv"
             head = "start_time,model,input_tokens,output_tokens\n"
