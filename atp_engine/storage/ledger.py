@@ -24,10 +24,10 @@ _PAGE = """
         outcome, a.duration_ms, input_tokens, a.output_tokens, a.cache_read_tokens, cache_write_tokens,
         cache_write_1h_tokens, a.reasoning_tokens, is_estimated,
         CASE WHEN a.price_state = 'unknown' THEN NULL ELSE a.cost_nusd END, a.price_state
-    FROM (SELECT * FROM attempts WHERE line > ? ORDER BY line LIMIT ?) AS a
-    JOIN requests ON requests.number = line / 1000
-    JOIN kinds ON kinds.id = requests.kind
-    WHERE started_at >= ? AND started_at < ?
+    FROM attempts AS a
+    CROSS JOIN requests ON requests.number = line / 1000
+    CROSS JOIN kinds ON kinds.id = requests.kind
+    WHERE line > ? AND line <= ? AND started_at >= ? AND started_at < ?
     ORDER BY line LIMIT ?
 """
 _LAST_LOOKED_AT = "SELECT max(line), count(*) FROM (SELECT line FROM attempts WHERE line > ? ORDER BY line LIMIT ?)"
@@ -61,9 +61,9 @@ class LedgerRepository:
 
 def _page(connection: sqlite3.Connection, after: int, limit: int, since: float, until: float) -> LedgerPage:
     limit = max(1, min(limit, MOST_LINES))
-    rows = connection.execute(_PAGE, (after, _LOOKED_AT, since, until, limit)).fetchall()
+    last, looked_at = connection.execute(_LAST_LOOKED_AT, (after, _LOOKED_AT)).fetchone()
+    rows = connection.execute(_PAGE, (after, last or 0, since, until, limit)).fetchall()
     lines = tuple([msgspec.convert(dict(zip(_FIELDS, row, strict=True)), LedgerLine, strict=False) for row in rows])
     if len(lines) == limit:
         return LedgerPage(lines, lines[-1].line)
-    last, looked_at = connection.execute(_LAST_LOOKED_AT, (after, _LOOKED_AT)).fetchone()
     return LedgerPage(lines, last if looked_at == _LOOKED_AT else None)

@@ -365,7 +365,7 @@ def m0013_ledger(database: Database) -> None:
             cache_write_tokens INTEGER NOT NULL,
             reasoning_tokens INTEGER NOT NULL,
             cost_nusd INTEGER NOT NULL,
-            PRIMARY KEY (step, starts_at, by, name)
+            PRIMARY KEY (step, by, starts_at, name)
         ) WITHOUT ROWID
         """
     )
