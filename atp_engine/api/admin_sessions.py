@@ -19,11 +19,11 @@ class AdminSessions:
 
     async def act(self, call: Call) -> Response:
         """One of `ACTS`: the session's new view."""
-        id, act = str(call.request.path_params["id"]), str(call.request.path_params["act"])
+        session_id, act = str(call.request.path_params["id"]), str(call.request.path_params["act"])
         if act not in ACTS:
             raise NotFound(f"No such act {safe_text(act, limit=40)!r}; there are {', '.join(ACTS)}.")
         ask = await read_json(call.request, SessionAsk)
-        view = self._acts.act(id, act, ask, call.visitor.name)
+        view = self._acts.act(session_id, act, ask, call.visitor.name)
         if view is None:
             raise NotFound("No such session is going on.")
         return answer(view)

@@ -120,11 +120,14 @@ class Attempts:
                 rank, tries_here = following, 0
             elif step.wait_s:
                 await self._sleep(self._wait_s(spec, failed, step.wait_s))
-        if failed is not None:
-            raise failed
-        if spending is not None:
-            spending.refuse()
-        raise NoRoute("no deployment of the route may be called right now", reasons=self._blocks(job.route.deployments))
+        raise failed or self._nothing_left(job)
+
+    def _nothing_left(self, job: Job) -> NoRoute:
+        """Why nothing was called at all; raises WindowExceeded when it was a window that held everything back."""
+        if job.live.spending is not None:
+            job.live.spending.refuse()
+        reasons = self._blocks(job.route.deployments)
+        return NoRoute("no deployment of the route may be called right now", reasons=reasons)
 
     async def _without_slot(
         self,

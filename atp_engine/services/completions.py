@@ -104,23 +104,14 @@ class Completions:
         live.route = route.name
         facts = self._recorder.fit(live, route, facts)
         caller = live.caller
-        is_restricted = caller.routes or caller.models
-        if is_restricted:
+        if caller.routes or caller.models:
             check_access(caller, route)
         if self._windows.is_active:
             session_id = live.session.id if live.session is not None else ""
             live.spending = await self._windows.enter(runtime, route, facts, caller, session_id)
         permit = self._door.admit(live.caller) or await self._wait(live)
         try:
-            decision = live.decision = self._attempts.decide(runtime, route, facts)
-            if is_restricted:
-                decision = live.decision = self._windows.restrictions.apply(decision, forbidden(caller, decision))
-            if control is not None:
-                decision = live.decision = self._windows.restrictions.apply(decision, control.drops(decision))
-            if live.spending is not None:
-                decision = live.decision = live.spending.restrict(decision)
-            if call.steer is not None:
-                decision = live.decision = call.steer(runtime, route, facts, decision)
+            decision = self._decide(call, live, runtime, route, facts)
             if decision.is_empty:
                 raise _no_route(decision, route, facts)
             live.state = _CONNECTING
@@ -138,6 +129,22 @@ class Completions:
         finally:
             permit.release()
         return attempt
+
+    def _decide(
+        self, call: RawCall, live: LiveRequest, runtime: Runtime, route: Route, facts: RequestFacts
+    ) -> RouteDecision:
+        """The router's decision, narrowed by what key, session, windows and the call itself ask."""
+        decision = live.decision = self._attempts.decide(runtime, route, facts)
+        caller, session = live.caller, live.session
+        if caller.routes or caller.models:
+            decision = live.decision = self._windows.restrictions.apply(decision, forbidden(caller, decision))
+        if session is not None and session.control is not None:
+            decision = live.decision = self._windows.restrictions.apply(decision, session.control.drops(decision))
+        if live.spending is not None:
+            decision = live.decision = live.spending.restrict(decision)
+        if call.steer is not None:
+            decision = live.decision = call.steer(runtime, route, facts, decision)
+        return decision
 
     async def _wait(self, live: LiveRequest) -> Permit:
         """A place in the queue, visible while it lasts."""

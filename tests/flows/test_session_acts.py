@@ -12,12 +12,14 @@ SHORT = {"messages": [{"role": "user", "content": "hello"}], "max_tokens": 4}
 
 
 async def ask(engine: Running, model: str = "auto", session: str = "one") -> tuple[int, str, dict[str, str]]:
-    answer = await engine.post("/v1/chat/completions", {"model": model, **SHORT}, headers={"x-session-id": session})
+    answer = await engine.post(
+        "/v1/chat/completions", {"model": model, **SHORT}, headers={"x-session-name_of_it": session}
+    )
     return answer.status, answer.headers.get("x-atp-deployment", answer.body.decode()), answer.headers
 
 
-async def act(engine: Running, id: str, name: str, **value: object) -> dict[str, object]:
-    answer = await engine.admin("POST", f"/admin/sessions/{id}/{name}", json.dumps(value).encode())
+async def act(engine: Running, name_of_it: str, name: str, **value: object) -> dict[str, object]:
+    answer = await engine.admin("POST", f"/admin/sessions/{held}/{name}", json.dumps(value).encode())
     assert answer.status == 200, answer.body
     view: dict[str, object] = json.loads(answer.body)
     return view
@@ -28,51 +30,52 @@ async def test_each_act_takes_effect_at_once_is_shown_and_audited(tmp_path: Path
         assert (await ask(engine))[:2] == (200, "sim-instant")
         assert (await ask(engine, session="other"))[0] == 200
         sessions = engine.engine.observatory.sessions(9)
-        id = next(view.id for view in sessions if view.id.startswith("one"))
+        held = next(view.id for view in sessions if view.id.startswith("one"))
 
-        assert (await act(engine, id, "pause"))["hold"] == "paused"
+        assert (await act(engine, held, "pause"))["hold"] == "paused"
         status, said, headers = await ask(engine)
         assert (status, "paused by an operator" in said) == (503, True)
         assert int(headers["retry-after"]) > 0
         assert (await ask(engine, session="other"))[0] == 200
-        assert (await act(engine, id, "resume"))["hold"] == ""
+        assert (await act(engine, held, "resume"))["hold"] == ""
 
-        assert (await act(engine, id, "pin", deployment="sim-fast"))["pinned"] == "sim-fast"
+        assert (await act(engine, held, "pin", deployment="sim-fast"))["pinned"] == "sim-fast"
         assert (await ask(engine))[:2] == (200, "sim-fast")
         assert (await ask(engine, model="sim-instant"))[:2] == (200, "sim-fast"), "also where the route leads elsewhere"
-        assert (await act(engine, id, "pin"))["pinned"] == ""
+        assert (await act(engine, held, "pin"))["pinned"] == ""
         assert (await ask(engine))[:2] == (200, "sim-instant")
 
-        assert (await act(engine, id, "qos", qos="gold"))["qos"] == "gold"
-        assert (await act(engine, id, "qos"))["qos"] == ""
+        assert (await act(engine, held, "qos", qos="gold"))["qos"] == "gold"
+        assert (await act(engine, held, "qos"))["qos"] == ""
 
-        assert (await act(engine, id, "drop"))["hold"] == "dropped"
+        assert (await act(engine, held, "drop"))["hold"] == "dropped"
         status, said, headers = await ask(engine)
         assert (status, "dropped by an operator" in said, "retry-after" in headers) == (403, True, False)
 
-        await act(engine, id, "end")
+        await act(engine, held, "end")
         assert (await ask(engine))[0] == 200, "its next request begins a new session"
         entries = (await engine.admin("GET", "/admin/audit")).json()["entries"]
-        done = [entry["action"] for entry in entries if entry["target"] == id]
-        assert done[::-1] == [f"session.{one}" for one in "pause resume pin pin qos qos drop end".split()]
+        done = [entry["action"] for entry in entries if entry["target"] == held]
+        acts = ["pause", "resume", "pin", "pin", "qos", "qos", "drop", "end"]
+        assert done[::-1] == [f"session.{one}" for one in acts]
 
 
 async def test_a_capped_session_is_refused_when_its_dollars_are_spent_and_no_other(tmp_path: Path) -> None:
     priced = SIMULATED.replace('model = "sim-instant"', 'model = "sim-instant"\nprice = { input = 1.0, output = 1.0 }')
     async with running(tmp_path, priced) as engine:
         assert (await ask(engine, "sim-instant"))[0] == 200
-        id = engine.engine.observatory.sessions(9)[0].id
-        assert (await act(engine, id, "budget", max_usd=0.0))["budget_usd"] == 0.0
+        held = engine.engine.observatory.sessions(9)[0].id
+        assert (await act(engine, held, "budget", max_usd=0.0))["budget_usd"] == 0.0
         status, said, _ = await ask(engine, "sim-instant")
-        assert (status, f"session:{id}" in said) == (429, True)
+        assert (status, f"session:{held}" in said) == (429, True)
         assert (await ask(engine, "sim-instant", "other"))[0] == 200
         windows = (await engine.admin("GET", "/admin/windows")).json()
-        assert f"session:{id}" in json.dumps(windows)
-        assert (await act(engine, id, "budget"))["budget_usd"] is None
+        assert f"session:{held}" in json.dumps(windows)
+        assert (await act(engine, held, "budget"))["budget_usd"] is None
         assert (await ask(engine, "sim-instant"))[0] == 200
-        await act(engine, id, "budget", max_usd=5.0)
-        await act(engine, id, "end")
-        assert f"session:{id}" not in json.dumps((await engine.admin("GET", "/admin/windows")).json())
+        await act(engine, held, "budget", max_usd=5.0)
+        await act(engine, held, "end")
+        assert f"session:{held}" not in json.dumps((await engine.admin("GET", "/admin/windows")).json())
 
 
 async def test_ending_cancels_what_is_in_flight_and_wrong_values_are_told(tmp_path: Path) -> None:
@@ -80,17 +83,17 @@ async def test_ending_cancels_what_is_in_flight_and_wrong_values_are_told(tmp_pa
         body = {"model": "sim-fast", "stream": True, "max_tokens": 4_000, "messages": SHORT["messages"]}
         streaming = asyncio.create_task(engine.post("/v1/chat/completions", body))
         await engine.until(lambda: any(view.in_flight for view in engine.engine.observatory.deployments()))
-        id = engine.engine.observatory.sessions(9)[0].id
+        held = engine.engine.observatory.sessions(9)[0].id
         for target, value, status, said in [
-            (f"{id}/explode", {}, 404, b"pause"),
+            (f"{held}/explode", {}, 404, b"pause"),
             ("none/pause", {}, 404, b"No such session"),
-            (f"{id}/pin", {"deployment": "nowhere"}, 400, b"sim-fast"),
-            (f"{id}/qos", {"qos": "iron"}, 400, b"bronze"),
-            (f"{id}/budget", {"max_usd": -1}, 400, b"max_usd"),
-            (f"{id}/budget", {"dollars": 1}, 400, b"dollars"),
+            (f"{held}/pin", {"deployment": "nowhere"}, 400, b"sim-fast"),
+            (f"{held}/qos", {"qos": "iron"}, 400, b"bronze"),
+            (f"{held}/budget", {"max_usd": -1}, 400, b"max_usd"),
+            (f"{held}/budget", {"dollars": 1}, 400, b"dollars"),
         ]:
             answer = await engine.admin("POST", f"/admin/sessions/{target}", json.dumps(value).encode())
             assert (answer.status, said in answer.body) == (status, True), answer.body
-        await act(engine, id, "end")
+        await act(engine, held, "end")
         assert b"cancelled by" in (await streaming).body
         assert not engine.engine.observatory.sessions(9)

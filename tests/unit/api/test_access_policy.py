@@ -11,7 +11,18 @@ from atp_engine.api.auth import Call, Policy
 from atp_engine.config.models import Config, ServerConfig
 from tests.support.web import ADMIN_TOKEN, CLIENT_KEY, JSON, VIEWER_TOKEN, Answer, Face, ask, build_face, row
 
-PUBLIC = {"/", "/v1", "/v1/", "/api/hello", "/ui", "/ui/login", "/ui/static/{version}/{name:path}", "/livez", "/readyz", "/healthz"}
+PUBLIC = {
+    "/",
+    "/v1",
+    "/v1/",
+    "/api/hello",
+    "/ui",
+    "/ui/login",
+    "/ui/static/{version}/{name:path}",
+    "/livez",
+    "/readyz",
+    "/healthz",
+}
 
 
 async def show_models(call: Call) -> Response:
