@@ -27,6 +27,7 @@ class Scope(StrEnum):
     KEYS = "Keys"
     PLAY = "Playground"
     REQUEST = "Request"
+    SESSION = "Session"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("screenshot", Scope.GLOBAL, ("S",), "Save this screen as SVG and text"),
     Action("theme", Scope.GLOBAL, (), "Choose the colours"),
     Action("dashboard", Scope.GLOBAL, (), "Copy a one-time address of the web dashboard", is_mutating=True),
+    Action("undo", Scope.GLOBAL, ("u",), "Take the last act back", is_mutating=True),
     Action("back", Scope.GLOBAL, ("escape", "q"), "Back: close, clear or leave", "back", 44),
     Action("quit", Scope.GLOBAL, ("ctrl+q", "ctrl+c"), "Quit the console", is_priority=True),
     Action("list.open", Scope.LIST, ("enter",), "Open what is selected", "open", 10),
@@ -103,6 +105,13 @@ ACTIONS: tuple[Action, ...] = (
     Action("whatif", Scope.LIVE, ("W",), "How the request would be routed now, sending nothing"),
     Action("test", Scope.LIVE, ("t",), "Send a test request through the simulated model", "test", 30, is_mutating=True),
     Action("session.filter", Scope.SESSIONS, ("slash",), "Find a session by any of its words", "find", 22),
+    Action("session.live", Scope.SESSION, ("v",), "Its requests in Live", "live", 23),
+    Action("session.pause", Scope.SESSION, ("p",), "Pause the session, or let it go on", "pause", 24, is_mutating=True),
+    Action("session.pin", Scope.SESSION, ("P",), "Pin the session to a deployment", "pin", 25, is_mutating=True),
+    Action("session.qos", Scope.SESSION, ("c",), "Give the session a service class", "class", 27, is_mutating=True),
+    Action("session.budget", Scope.SESSION, ("b",), "Cap the session's dollars", "budget", 26, is_mutating=True),
+    Action("session.drop", Scope.SESSION, ("D",), "Drop: cancel it and refuse the rest", "drop", 29, is_mutating=True),
+    Action("session.end", Scope.SESSION, ("x",), "End: cancel it and forget it", "end", 28, is_mutating=True),
     Action("chart.next", Scope.METRICS, ("right",), "Next chart", "chart", 20),
     Action("chart.previous", Scope.METRICS, ("left",), "Chart before"),
     Action("window.longer", Scope.METRICS, ("right_square_bracket",), "A longer window", "longer", 22),

@@ -28,7 +28,7 @@ from textual.screen import Screen
 
 from atp_console import shots
 from atp_console.actions import BY_ID, Action, Scope, bindings_of, key_label
-from atp_console.desk import Desk
+from atp_console.desk import Desk, Undo
 from atp_console.look import look_for
 from atp_console.screens.base import ConsoleScreen, Due, Go
 from atp_console.screens.config import ConfigScreen
@@ -40,6 +40,7 @@ from atp_console.screens.metrics import MetricsScreen
 from atp_console.screens.models import ModelsScreen
 from atp_console.screens.play import PlayScreen
 from atp_console.screens.request import RequestScreen
+from atp_console.screens.session import SessionScreen
 from atp_console.screens.sessions import SessionsScreen
 from atp_console.source import AttachedSource, EngineSource, ReadOnlySource
 from atp_console.state import ConsoleState
@@ -254,7 +255,7 @@ class ConsoleApp(App[ExitChoice], inherit_bindings=False):
         if not isinstance(self.screen, ConsoleScreen):
             return
         if tab == self.current_mode:
-            if len(self.screen_stack) > 1:
+            while len(self.screen_stack) > 1:
                 self.pop_screen()
             return
         self._last_tab = self.current_mode
@@ -264,6 +265,9 @@ class ConsoleApp(App[ExitChoice], inherit_bindings=False):
         """A screen asks for another one."""
         if event.tab == "request":
             await self.push_screen(RequestScreen(self.desk, event.id, opened_from=self.current_mode))
+            return
+        if event.tab == "session":
+            await self.push_screen(SessionScreen(self.desk, event.id))
             return
         self._last_tab = self.current_mode
         await self.switch_mode(event.tab)
@@ -302,6 +306,22 @@ class ConsoleApp(App[ExitChoice], inherit_bindings=False):
             self.pop_screen()
         elif isinstance(screen, ConsoleScreen):
             screen.tell("Nothing to go back to. ctrl+q quits.")
+
+    def do_undo(self) -> None:
+        """The opposite of the last act."""
+        screen, undo = self.screen, self.desk.undo
+        if not isinstance(screen, ConsoleScreen):
+            return
+        if undo is None:
+            screen.tell("No act can be taken back.")
+            return
+        self.desk.undo = None
+        screen.ask(self._taken_back(screen, undo))
+
+    async def _taken_back(self, screen: ConsoleScreen, undo: Undo) -> None:
+        await undo.take_back()
+        screen.tell(f"Taken back: {undo.what}.")
+        screen.paint_all()
 
     def do_palette(self) -> None:
         """Every action that can be run here."""

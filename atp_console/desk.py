@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from atp_console.look import Look
 from atp_console.source import EngineSource
 from atp_console.state import ConsoleState
+
+
+@dataclass(frozen=True, slots=True)
+class Undo:
+    """The last act that can be taken back: its name, and how."""
+
+    what: str
+    take_back: Callable[[], Awaitable[None]]
 
 
 @dataclass(slots=True)
@@ -25,3 +33,4 @@ class Desk:
     is_readonly: bool
     output_dir: Path
     """Exports and screenshots go here."""
+    undo: Undo | None = None

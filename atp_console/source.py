@@ -15,14 +15,26 @@ from atp_engine.client.engine_client import EngineClient
 from atp_engine.client.errors import EngineRefused
 from atp_engine.client.follow import Batch
 from atp_engine.client.keys_client import KeysClient
+from atp_engine.client.sessions_client import SessionsClient
 from atp_engine.core.config_views import ConfigApplied, ConfigDiff, ConfigHistory, ConfigReport, ConfigText
 from atp_engine.core.deployment_views import ProbeReply
 from atp_engine.core.key_views import KeyMade, KeySummary, KeyWish
 from atp_engine.core.log_views import AuditPage, LogPage
 from atp_engine.core.metrics_views import MetricsView
 from atp_engine.core.play_views import PlayAsk, PlayStarted
+from atp_engine.core.session_views import SessionAsk
 from atp_engine.core.types import RouteDecision
-from atp_engine.core.views import DeploymentView, LaunchCode, RequestDetail, RequestPage, Snapshot, Tail, TrialReply
+from atp_engine.core.views import (
+    DeploymentView,
+    LaunchCode,
+    RequestDetail,
+    RequestPage,
+    SessionDetail,
+    SessionView,
+    Snapshot,
+    Tail,
+    TrialReply,
+)
 from atp_engine.core.window_views import WindowView
 
 
@@ -80,6 +92,18 @@ class KeySource(Protocol):
         ...
 
 
+class SessionSource(Protocol):
+    """Sessions as the console uses them."""
+
+    async def detail(self, id: str) -> SessionDetail:
+        """A session with its latest requests."""
+        ...
+
+    async def act(self, id: str, act: str, ask: SessionAsk | None = None) -> SessionView:
+        """Ends, pauses, resumes, drops, pins or caps a session."""
+        ...
+
+
 class EngineSource(Protocol):
     """The admin API as the console uses it."""
 
@@ -91,6 +115,11 @@ class EngineSource(Protocol):
     @property
     def keys(self) -> KeySource:
         """The calls about keys."""
+        ...
+
+    @property
+    def talks(self) -> SessionSource:
+        """The calls about sessions."""
         ...
 
     async def act(self, key: str, act: str) -> DeploymentView:
@@ -175,6 +204,19 @@ class AttachedSource(EngineClient):
         """The calls about keys."""
         return KeysClient(self)
 
+    @cached_property
+    def talks(self) -> SessionsClient:
+        """The calls about sessions."""
+        return SessionsClient(self)
+
+
+class _ReadOnlySessions:
+    def __init__(self, source: SessionSource) -> None:
+        self.detail = source.detail
+
+    async def act(self, id: str, act: str, ask: SessionAsk | None = None) -> SessionView:
+        raise _read_only()
+
 
 class ReadOnlySource:
     """A source on which nothing can be changed: the second lock behind the hidden actions."""
@@ -182,6 +224,7 @@ class ReadOnlySource:
     def __init__(self, source: EngineSource) -> None:
         self.settings: ConfigSource = _ReadOnlyConfig(source.settings)
         self.keys: KeySource = _ReadOnlyKeys(source.keys)
+        self.talks: SessionSource = _ReadOnlySessions(source.talks)
         self.snapshot = source.snapshot
         self.events = source.events
         self.requests = source.requests

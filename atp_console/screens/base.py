@@ -31,6 +31,7 @@ from atp_console.widgets.pane import Pane
 from atp_console.widgets.table import Table
 from atp_console.widgets.text_view import TextView
 from atp_engine.client.errors import EngineError
+from atp_engine.core.text import safe_text
 
 
 class Due(Enum):
@@ -138,7 +139,14 @@ class ConsoleScreen(Screen[None], inherit_bindings=False):
         yield self._lost
 
     def on_mount(self) -> None:
-        """The home pane gets the focus."""
+        """The home pane gets the focus; the classes of this size are there from the first layout on."""
+        for limits, cells in (
+            (self.HORIZONTAL_BREAKPOINTS, self.app.size.width),
+            (self.VERTICAL_BREAKPOINTS, self.app.size.height),
+        ):
+            fitting = [title for least, title in limits if cells >= least]
+            for _, title in limits:
+                self.set_class(title == fitting[-1], title)
         home = self.home_pane()
         if home is not None:
             home.focus()
@@ -176,6 +184,9 @@ class ConsoleScreen(Screen[None], inherit_bindings=False):
         right.append((f" {glyphs.dot} {self.desk.place}", "muted"))
         if state.engine is not None and state.engine.config_problems:
             tabs.append((1, [(f"{glyphs.bad} config file not applied", "bad")]))
+        if state.engine is not None and state.engine.warnings:
+            more = f" (+{len(state.engine.warnings) - 1})" if len(state.engine.warnings) > 1 else ""
+            tabs.append((2, [(f"{glyphs.half} {safe_text(state.engine.warnings[0], limit=40)}{more}", "warn")]))
         return [titled(left, self.marks(), width, look), titled(tabs, right, width, look)]
 
     def vital_parts(self, width: int) -> list[tuple[int, Line]]:

@@ -7,7 +7,7 @@ from textual.containers import Container
 
 from atp_console import format as fmt
 from atp_console.actions import Scope, bindings_of
-from atp_console.desk import Desk
+from atp_console.desk import Desk, Undo
 from atp_console.look import Look
 from atp_console.paint import Line, cells, wrapped
 from atp_console.screens.base import ConsoleScreen, Due, Go
@@ -19,6 +19,7 @@ from atp_engine.core.text import safe_text
 from atp_engine.core.views import DeploymentView, RequestView
 
 _LATEST = 100
+_OPPOSITES = {"drain": "close", "disable": "enable", "enable": "disable", "open": "close"}
 _ERROR_CAP = 300
 _TITLES = ("TIME", "SESSION", "ASKED → SERVED", "STATE", "TTFT", "TOTAL", "COST")
 _COLUMNS: tuple[Column[RequestView], ...] = tuple(one for one in REQUEST_COLUMNS if one.title in _TITLES)
@@ -166,8 +167,17 @@ class ModelsScreen(ConsoleScreen):
         self.app.push_screen(Question(self.desk.look, title, text, choices), answered)
 
     async def _switch(self, key: str, act: str) -> None:
-        view = await self.desk.source.act(key, act)
-        self.desk.state.deployments[view.key] = view
+        desk = self.desk
+        view = await desk.source.act(key, act)
+        desk.state.deployments[view.key] = view
+        opposite = _OPPOSITES.get(act)
+        if opposite:
+
+            async def take_back() -> None:
+                again = await desk.source.act(key, opposite)
+                desk.state.deployments[again.key] = again
+
+            desk.undo = Undo(f"{act} of {name(key)}", take_back)
         self.paint_all()
 
     def back(self) -> bool:

@@ -9,7 +9,8 @@ from atp_console import format as fmt
 from atp_console.actions import Scope, bindings_of
 from atp_console.desk import Desk
 from atp_console.paint import Line
-from atp_console.screens.base import ConsoleScreen, Due, Go
+from atp_console.screens.base import Due, Go
+from atp_console.screens.session_acts import SessionActing
 from atp_console.widgets.bars import FilterBar
 from atp_console.widgets.columns import REQUEST_COLUMNS, name, session_columns
 from atp_console.widgets.pane import Pane
@@ -22,13 +23,13 @@ _TITLES = ("TIME", "ASKED → SERVED", "STATE", "TTFT", "TOTAL", "TOK/S", "IN", 
 _COLUMNS: tuple[Column[RequestView], ...] = tuple(one for one in REQUEST_COLUMNS if one.title in _TITLES)
 
 
-class SessionsScreen(ConsoleScreen):
+class SessionsScreen(SessionActing):
     """Screen 2."""
 
-    SCOPES = (Scope.LIST, Scope.SESSIONS)
+    SCOPES = (Scope.LIST, Scope.SESSIONS, Scope.SESSION)
     TAB = "sessions"
     NAME = "Sessions"
-    BINDINGS = bindings_of(Scope.LIST, Scope.SESSIONS)
+    BINDINGS = bindings_of(Scope.LIST, Scope.SESSIONS, Scope.SESSION)
 
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk)
@@ -83,7 +84,7 @@ class SessionsScreen(ConsoleScreen):
         if selected is None:
             return [("Requests", "title")], []
         left: Line = [("Requests of", "title"), (f" {name(selected.id)}", "text")]
-        return left, [("enter", "key"), (" all of them in Live", "muted")]
+        return left, [("enter", "key"), (" opens the session", "muted")]
 
     def _empty(self) -> list[Line]:
         if self._words:
@@ -118,12 +119,16 @@ class SessionsScreen(ConsoleScreen):
         self.do_list_open()
 
     def do_list_open(self) -> None:
-        """The session in Live, or one of its requests."""
+        """The session, or one of its requests."""
         request = self.requests.selected
         if self.focused is self.requests and request is not None:
             self.post_message(Go("request", id=request.id))
         elif (selected := self.sessions.selected) is not None:
-            self.post_message(Go("live", query=f'session="{name(selected.id)}"'))
+            self.post_message(Go("session", id=selected.id))
+
+    def chosen_session(self) -> SessionView | None:
+        """The selected one."""
+        return self.sessions.selected
 
     def do_session_filter(self) -> None:
         """Opens the line to search in."""

@@ -27,6 +27,7 @@ from atp_engine.core.key_views import KeyMade, KeySummary, KeyWish
 from atp_engine.core.log_views import AuditPage, AuditView, LogLine, LogPage
 from atp_engine.core.metrics_views import MetricsView, TrafficPoint
 from atp_engine.core.play_views import PlayAsk, PlayStarted
+from atp_engine.core.session_views import SessionAsk
 from atp_engine.core.types import PriceState, RequestState, RouteDecision
 from atp_engine.core.views import (
     Connection,
@@ -37,6 +38,7 @@ from atp_engine.core.views import (
     RequestDetail,
     RequestPage,
     RequestView,
+    SessionDetail,
     SessionView,
     Snapshot,
     Tail,
@@ -209,6 +211,7 @@ class ReplaySource:
         self.plays: dict[str, str] = {}
         self.settings = ReplayConfig(self)
         self.keys = ReplayKeys(self)
+        self.talks = ReplaySessions(self)
         self.log_lines: list[LogLine] = []
         self.audited: list[AuditView] = []
         self.windows_read: list[tuple[str, str]] = []
@@ -291,13 +294,18 @@ class ReplaySource:
         """Taken note of; the request is the one scripted for this model."""
         self._check()
         self.acts.append(("play", f"{ask.model}: {ask.prompt}"))
-        return PlayStarted(self.plays[ask.model], ask.model)
+        return PlayStarted(self._play(ask.model), ask.model)
 
     async def replay(self, id: str, model: str = "") -> PlayStarted:
         """As `play`."""
         self._check()
         self.acts.append(("replay", f"{id} on {model}"))
-        return PlayStarted(self.plays[model], model, is_redacted=True)
+        return PlayStarted(self._play(model), model, is_redacted=True)
+
+    def _play(self, model: str) -> str:
+        if model not in self.plays:
+            raise EngineRefused(404, "model_not_found", "No such model.")
+        return self.plays[model]
 
     async def decide(self, id: str, model: str = "") -> RouteDecision:
         """The recorded decision, made again."""
@@ -407,6 +415,43 @@ class ReplayConfig:
         self._source.acts.append(("config.rollback", str(version)))
         self.texts[self._version + 1] = self.texts[version]
         return ConfigApplied(self._version, ConfigReport(is_valid=True, problems=()), 0.0)
+
+
+class ReplaySessions:
+    """Sessions by script: an act changes the view as the engine would."""
+
+    def __init__(self, source: ReplaySource) -> None:
+        self._source = source
+
+    def _view(self, id: str) -> SessionView:
+        self._source._check()
+        for view in self._source.state.sessions:
+            if view.id == id:
+                return view
+        raise EngineRefused(404, "not_found", "No such session is going on.")
+
+    async def detail(self, id: str) -> SessionDetail:
+        """The session with the requests of the snapshot."""
+        view = self._view(id)
+        return SessionDetail(view, tuple(one for one in self._source.state.requests if one.session_id == id))
+
+    async def act(self, id: str, act: str, ask: SessionAsk | None = None) -> SessionView:
+        """Taken note of, and done to the view."""
+        view, wish = self._view(id), ask or SessionAsk()
+        value = wish.deployment or wish.qos or ("" if wish.max_usd is None else f"{wish.max_usd:g}")
+        self._source.acts.append((f"session.{act}", f"{id} {value}".strip()))
+        held = {"pause": "paused", "resume": "", "drop": "dropped"}
+        changes: dict[str, object] = {"hold": held[act]} if act in held else {}
+        if act == "pin":
+            changes = {"pinned": wish.deployment}
+        elif act == "qos":
+            changes = {"qos": wish.qos}
+        elif act == "budget":
+            changes = {"budget_usd": wish.max_usd}
+        after = msgspec.structs.replace(view, **changes)
+        rest = [after if one.id == id else one for one in self._source.state.sessions if act != "end" or one.id != id]
+        self._source.state = msgspec.structs.replace(self._source.state, sessions=tuple(rest))
+        return after
 
 
 class ReplayKeys:

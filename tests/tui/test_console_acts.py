@@ -246,7 +246,7 @@ async def test_a_session_opens_its_requests_in_live() -> None:
     async with driven(busy_source()) as console:
         await console.press("2", "slash")
         await console.type("aider")
-        await console.press("enter", "enter")
+        await console.press("enter", "v")
         assert console.live.filter_bar.input.value == 'session="aider-2"'
         assert "Requests 3 of 44" in console.text()
 

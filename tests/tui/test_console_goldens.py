@@ -39,6 +39,7 @@ async def test_live(golden: Golden, size: tuple[int, int]) -> None:
         ("live-frozen", ["j", "space"]),
         ("live-errors", ["z"]),
         ("sessions", ["2"]),
+        ("session", ["2", "enter"]),
         ("models", ["4", "j", "j"]),
         ("request", ["j", "j", "enter"]),
         ("request-open", ["j", "k", "enter"]),

@@ -64,6 +64,8 @@ async def test_logs(golden: Golden, size: tuple[int, int]) -> None:
         await console.press("7")
         await console.until(lambda: "circuit opened" in console.text())
         await console.press("j")
+        await console.until(lambda: console.app.screen.size == console.app.size)
+        await console.until(lambda: "▌ 08:53:11" in console.text())
         golden(console, "logs")
 
 

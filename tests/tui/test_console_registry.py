@@ -10,11 +10,12 @@ from atp_console.paint import cells
 from atp_console.screens.base import ConsoleScreen
 from atp_console.screens.dialogs import Picker
 from atp_console.screens.request import RequestScreen
+from atp_console.screens.session import SessionScreen
 from tests.support.console import ReplaySource, snapshot_of
 from tests.support.console_driver import driven, on_top
 from tests.support.console_scene import busy_source
 
-_SCREENS: tuple[type[ConsoleScreen], ...] = (*ConsoleApp.SCREENS_BY_TAB.values(), RequestScreen)
+_SCREENS: tuple[type[ConsoleScreen], ...] = (*ConsoleApp.SCREENS_BY_TAB.values(), RequestScreen, SessionScreen)
 _WAYS = {
     "live": ["1"],
     "sessions": ["2"],

@@ -75,6 +75,8 @@ async def test_a_walk_of_random_keys_survives(
         await console.until(lambda: console.app.desk.state.is_connected)
         await console.pilot.press("1")
         await console.settle()
+        await console.pilot.press("1")
+        await console.settle()
         assert isinstance(console.app.screen, LiveScreen)
 
 
