@@ -13,12 +13,12 @@ SHORT = {"messages": [{"role": "user", "content": "hello"}], "max_tokens": 4}
 
 async def ask(engine: Running, model: str = "auto", session: str = "one") -> tuple[int, str, dict[str, str]]:
     answer = await engine.post(
-        "/v1/chat/completions", {"model": model, **SHORT}, headers={"x-session-name_of_it": session}
+        "/v1/chat/completions", {"model": model, **SHORT}, headers={"x-session-id": session}
     )
     return answer.status, answer.headers.get("x-atp-deployment", answer.body.decode()), answer.headers
 
 
-async def act(engine: Running, name_of_it: str, name: str, **value: object) -> dict[str, object]:
+async def act(engine: Running, held: str, name: str, **value: object) -> dict[str, object]:
     answer = await engine.admin("POST", f"/admin/sessions/{held}/{name}", json.dumps(value).encode())
     assert answer.status == 200, answer.body
     view: dict[str, object] = json.loads(answer.body)
