@@ -2,6 +2,9 @@
 
 The page named is where the vendor states its rule. Prices are the test's own, in dollars per million tokens,
 so that a new list price changes nothing here.
+
+The pages named are where the vendors document their rule. It is written down here as known in 2026-11; the pages
+themselves were not fetched for it.
 """
 
 from __future__ import annotations
@@ -84,11 +87,11 @@ _ANTHROPIC = (
 
 GOLDENS = {
     # Reads and writes stand beside input_tokens; usage in message_delta is cumulative, what it lacks stays.
-    # platform.claude.com/docs/en/build-with-claude/prompt-caching and .../streaming, 2026-11.
+    # platform.claude.com/docs/en/build-with-claude/prompt-caching and .../streaming.
     # 100 x 3 + 2000 x 0.3 + 300 x 3.75 + 200 x 6 + 40 x 15 = 300 + 600 + 1125 + 1200 + 600 = 3825 micro-dollars.
     "anthropic cached stream": (Dialect.ANTHROPIC, _ANTHROPIC, TokenUsage(100, 40, 2_000, 500, 0, False, 200), 3_825),
     # cached_tokens are inside prompt_tokens, reasoning_tokens inside completion_tokens.
-    # developers.openai.com/api/reference (chat completions, usage), 2026-11.
+    # developers.openai.com/api/reference (chat completions, usage).
     # (1200 - 1024) x 3 + 1024 x 0.3 + 500 x 15 = 528 + 307.2 + 7500 = 8335.2 micro-dollars.
     "openai chat cached and reasoning": (
         Dialect.OPENAI_CHAT,
@@ -102,7 +105,7 @@ GOLDENS = {
         TokenUsage(176, 500, 1_024, 0, 320),
         8_335.2,
     ),
-    # The same under other names. developers.openai.com/api/reference (responses, usage), 2026-11.
+    # The same under other names. developers.openai.com/api/reference (responses, usage).
     "openai responses cached and reasoning": (
         Dialect.OPENAI_RESPONSES,
         _responses(
@@ -116,7 +119,7 @@ GOLDENS = {
         8_335.2,
     ),
     # Thoughts stand beside candidatesTokenCount; cachedContentTokenCount is inside promptTokenCount.
-    # ai.google.dev/api/generate-content (UsageMetadata), 2026-11.
+    # ai.google.dev/api/generate-content (UsageMetadata).
     # (1000 - 600) x 3 + 600 x 0.3 + (50 + 250) x 15 = 1200 + 180 + 4500 = 5880 micro-dollars.
     "gemini thinking with cached inside": (
         Dialect.GEMINI,
@@ -130,10 +133,10 @@ GOLDENS = {
         TokenUsage(400, 300, 600, 0, 250),
         5_880,
     ),
-    # Counts of the last line; a cached prompt is not told. docs.ollama.com/api, 2026-11.
+    # Counts of the last line; a cached prompt is not told. docs.ollama.com/api.
     # 100 x 3 + 20 x 15 = 600 micro-dollars.
     "ollama": (Dialect.OLLAMA, _ollama(100, 20), TokenUsage(100, 20), 600),
-    # Cache hits stand beside the counts, and inside prompt_tokens. api-docs.deepseek.com (kv_cache), 2026-11.
+    # Cache hits stand beside the counts, and inside prompt_tokens. api-docs.deepseek.com (kv_cache).
     # 36 x 3 + 64 x 0.3 + 10 x 15 = 108 + 19.2 + 150 = 277.2 micro-dollars.
     "deepseek": (
         Dialect.OPENAI_CHAT,
@@ -147,7 +150,7 @@ GOLDENS = {
         TokenUsage(36, 10, 64),
         277.2,
     ),
-    # As OpenAI's, with cache writes inside the prompt too. openrouter.ai/docs (usage accounting), 2026-11.
+    # As OpenAI's, with cache writes inside the prompt too. openrouter.ai/docs (usage accounting).
     # (300 - 100 - 50) x 3 + 100 x 0.3 + 50 x 3.75 + 20 x 15 = 450 + 30 + 187.5 + 300 = 967.5 micro-dollars.
     "openrouter": (
         Dialect.OPENAI_CHAT,
@@ -162,7 +165,7 @@ GOLDENS = {
         967.5,
     ),
     # xAI leaves reasoning out of completion_tokens, which the total gives away.
-    # docs.x.ai/docs/guides/reasoning, 2026-11.
+    # docs.x.ai/docs/guides/reasoning.
     # 100 x 3 + (10 + 30) x 15 = 900 micro-dollars.
     "xai reasoning outside": (
         Dialect.OPENAI_CHAT,
