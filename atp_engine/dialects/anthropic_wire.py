@@ -135,7 +135,7 @@ def usage_of(usage: Usage | None) -> TokenUsage | None:
     """The usage in our terms; None when it is missing or all zero, for an answer costs something.
 
     Anthropic counts cache reads and writes outside `input_tokens`, what is kept an hour inside the writes
-    (as known in 2026-11; documented at platform.claude.com/docs/en/build-with-claude/prompt-caching), thinking inside `output_tokens`.
+    (platform.claude.com/docs, prompt caching; as known in 2026-11), thinking inside `output_tokens`.
     """
     if usage is None:
         return None
