@@ -12,9 +12,7 @@ SHORT = {"messages": [{"role": "user", "content": "hello"}], "max_tokens": 4}
 
 
 async def ask(engine: Running, model: str = "auto", session: str = "one") -> tuple[int, str, dict[str, str]]:
-    answer = await engine.post(
-        "/v1/chat/completions", {"model": model, **SHORT}, headers={"x-session-id": session}
-    )
+    answer = await engine.post("/v1/chat/completions", {"model": model, **SHORT}, headers={"x-session-id": session})
     return answer.status, answer.headers.get("x-atp-deployment", answer.body.decode()), answer.headers
 
 

@@ -233,13 +233,13 @@ async def test_errors_only_and_sorting_change_what_is_on_top() -> None:
 async def test_screens_switch_by_digit_and_minus_returns() -> None:
     async with driven(busy_source()) as console:
         await console.press("2")
-        assert isinstance(console.app.screen, SessionsScreen)
+        assert isinstance(on_top(console), SessionsScreen)
         await console.press("4")
-        assert isinstance(console.app.screen, ModelsScreen)
+        assert isinstance(on_top(console), ModelsScreen)
         await console.press("minus")
-        assert isinstance(console.app.screen, SessionsScreen)
+        assert isinstance(on_top(console), SessionsScreen)
         await console.press("1")
-        assert isinstance(console.app.screen, LiveScreen)
+        assert isinstance(on_top(console), LiveScreen)
 
 
 async def test_a_session_opens_its_requests_in_live() -> None:
@@ -273,10 +273,10 @@ async def test_a_deployment_opens_its_requests_in_live_and_is_reached_from_there
 async def test_a_request_of_a_session_opens_over_the_sessions() -> None:
     async with driven(busy_source()) as console:
         await console.press("2", "tab", "enter")
-        assert isinstance(console.app.screen, RequestScreen)
+        assert isinstance(on_top(console), RequestScreen)
         assert "ATP Sessions › cc-7f3a" in console.text()
         await console.press("q")
-        assert isinstance(console.app.screen, SessionsScreen)
+        assert isinstance(on_top(console), SessionsScreen)
 
 
 async def test_older_requests_are_fetched_at_the_end_of_the_list() -> None:
