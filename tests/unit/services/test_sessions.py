@@ -427,7 +427,7 @@ async def test_many_sessions_end_and_a_second_wave_uses_their_memory(database: D
         second = await wave(2) - base
     finally:
         tracemalloc.stop()
-    assert left < first * 0.25  # the empty tables
+    assert left < first * (0.15 if count >= 10_000 else 0.25)  # the empty tables, which weigh more of little
     assert second < first * 1.25
     assert world.sessions.evicted == 0
 
