@@ -12,7 +12,16 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from atp_engine.core.filter_fields import FIELDS, Comparison, FieldError, Term, Test, any_text
+from atp_engine.core.filter_fields import (
+    ANY_TEXT,
+    FIELDS,
+    Comparison,
+    FieldError,
+    Term,
+    Test,
+    any_text,
+    sought_pattern,
+)
 
 QUERY_CAP = 512
 _DEPTH_CAP = 16
@@ -35,6 +44,14 @@ class FilterError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class Sought:
+    """A text that the query looks for, so that faces can show where it stands: in which texts of a row, and what."""
+
+    attributes: frozenset[str]
+    pattern: re.Pattern[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Filter:
     """A compiled query. `matches(view, now)` takes UTC epoch seconds; only `since:` looks at them."""
 
@@ -42,6 +59,8 @@ class Filter:
     matches: Test
     uses_clock: bool
     """True when a row that matches may stop matching merely because time passes."""
+    sought: tuple[Sought, ...] = ()
+    """Texts of terms that are not negated."""
 
     @property
     def is_empty(self) -> bool:
@@ -58,7 +77,7 @@ def parse(query: str) -> Filter:
         raise FilterError("the filter is too long", QUERY_CAP, f"at most {QUERY_CAP} characters")
     parser = _Parser(query)
     test = parser.parse()
-    return Filter(text, test, parser.uses_clock)
+    return Filter(text, test, parser.uses_clock, tuple(parser.sought))
 
 
 def _everything(_view: object, _now: float) -> bool:
@@ -72,7 +91,9 @@ class _Parser:
         self._query = query
         self._at = 0
         self._depth = 0
+        self._is_negated = False
         self.uses_clock = False
+        self.sought: list[Sought] = []
 
     def parse(self) -> Test:
         test = self._alternatives()
@@ -102,7 +123,9 @@ class _Parser:
             self._at += 1
             if self._at >= len(self._query) or self._query[self._at].isspace():
                 raise FilterError(f"nothing follows {char!r}", start, "write it against the term: -state:ok")
+            self._is_negated = not self._is_negated
             with_depth = self._nested(start, self._factor)
+            self._is_negated = not self._is_negated
             return _not(with_depth)
         if char == "(":
             self._at += 1
@@ -125,10 +148,10 @@ class _Parser:
         start = self._at
         if self._query[start] == "~":
             self._at += 1
-            return self._compile(start, any_text, Comparison.REGEX, [self._expression()])
+            return self._compile(start, any_text, Comparison.REGEX, [self._expression()], ANY_TEXT)
         head = _NAME.match(self._query, start)
         if head is None:
-            return self._compile(start, any_text, Comparison.HAS, [self._value()])
+            return self._compile(start, any_text, Comparison.HAS, [self._value()], ANY_TEXT)
         name, operator = head.group(1).lower(), head.group(2)
         field = FIELDS.get(name)
         if field is None:
@@ -137,17 +160,26 @@ class _Parser:
             raise FilterError(f"unknown field {name!r}", start, hint)
         self._at = head.end()
         self.uses_clock |= field.uses_clock
-        return self._compile(
-            self._at, field.compile, Comparison(operator.replace(":~", "~")), self._values(field.example)
-        )
+        comparison = Comparison(operator.replace(":~", "~"))
+        return self._compile(self._at, field.compile, comparison, self._values(field.example), field.attributes)
 
     def _compile(
-        self, at: int, compile_term: Callable[[Term], Test], comparison: Comparison, values: list[tuple[str, bool]]
+        self,
+        at: int,
+        compile_term: Callable[[Term], Test],
+        comparison: Comparison,
+        values: list[tuple[str, bool]],
+        attributes: tuple[str, ...],
     ) -> Test:
+        terms = [Term(comparison, text, is_quoted) for text, is_quoted in values]
         try:
-            return _any_of([compile_term(Term(comparison, text, is_quoted)) for text, is_quoted in values])
+            tests = [compile_term(term) for term in terms]
         except FieldError as error:
             raise FilterError(error.message, at, error.hint) from None
+        if attributes and not self._is_negated:
+            patterns = [pattern for pattern in map(sought_pattern, terms) if pattern is not None]
+            self.sought += [Sought(frozenset(attributes), pattern) for pattern in patterns]
+        return _any_of(tests)
 
     def _values(self, example: str) -> list[tuple[str, bool]]:
         """A field's value and its alternatives: `429|500`. A `|` before another field starts a new term."""

@@ -63,6 +63,8 @@ class Field:
     meaning: str
     compile: Callable[[Term], Test]
     uses_clock: bool = False
+    attributes: tuple[str, ...] = ()
+    """Texts of the row that it looks into; empty for figures and states."""
 
 
 def any_text(term: Term) -> Test:
@@ -82,6 +84,8 @@ def any_text(term: Term) -> Test:
 
 
 _COMMON = ("asked", "served", "model", "provider", "route", "client", "key_name", "dialect", "error_code", "state")
+ANY_TEXT = (*_COMMON, "id", "session_id", "error_message")
+"""What free text is looked for in."""
 
 
 def _text(*attributes: str) -> Callable[[Term], Test]:
@@ -127,6 +131,17 @@ def _text_acceptor(term: Term) -> Callable[[str], bool]:
     if term.comparison is Comparison.HAS:
         return lambda text: wanted in text.lower()
     return lambda text: text.lower() == wanted
+
+
+def sought_pattern(term: Term) -> re.Pattern[str] | None:
+    """What of a text a text term found, to be shown in it; None for a term that looks for nothing to show."""
+    if term.comparison is Comparison.REGEX:
+        return re.compile(term.value, re.IGNORECASE)
+    if term.comparison is Comparison.IS_NOT:
+        return None
+    pieces = [term.value] if term.is_quoted else term.value.split("*")
+    literal = "|".join(re.escape(piece) for piece in pieces if piece)
+    return re.compile(literal, re.IGNORECASE) if literal else None
 
 
 def _glob(pattern: str) -> Callable[[str], bool]:
@@ -304,16 +319,20 @@ def _tokens(view: RequestView) -> float:
     return view.prompt_tokens + view.output_tokens
 
 
+def _text_field(name: str, example: str, meaning: str, *attributes: str) -> Field:
+    return Field(name, example, meaning, _text(*attributes), attributes=attributes)
+
+
 _ROWS = (
-    Field("model", "claude*", "asked, served or the vendor's model", _text("asked", "served", "model")),
-    Field("provider", "openai", "the vendor that answered", _text("provider")),
-    Field("route", "auto", "the route that matched", _text("route")),
-    Field("session", "cc-7f3a", "session id", _text("session_id")),
-    Field("client", "claude-code", "the calling program", _text("client")),
-    Field("key", "laptop", "name of the virtual key", _text("key_name")),
-    Field("id", "req_01jq", "request id", _text("id")),
-    Field("error", "timeout", "error code or message", _text("error_code", "error_message")),
-    Field("text", '"rate limit"', "any text of the row", any_text),
+    _text_field("model", "claude*", "asked, served or the vendor's model", "asked", "served", "model"),
+    _text_field("provider", "openai", "the vendor that answered", "provider"),
+    _text_field("route", "auto", "the route that matched", "route"),
+    _text_field("session", "cc-7f3a", "session id", "session_id"),
+    _text_field("client", "claude-code", "the calling program", "client"),
+    _text_field("key", "laptop", "name of the virtual key", "key_name"),
+    _text_field("id", "req_01jq", "request id", "id"),
+    _text_field("error", "timeout", "error code or message", "error_code", "error_message"),
+    Field("text", '"rate limit"', "any text of the row", any_text, attributes=ANY_TEXT),
     Field("state", "stream", "open, done, error, ok, hit, stream, queued, …", _state),
     Field("status", "429", "HTTP status, also 4xx and 5xx", _status),
     Field("cache", "hit", "answered from the cache: hit or miss", _cache),

@@ -219,3 +219,10 @@ def test_a_hundred_thousand_rows_take_a_moment() -> None:
             sum(1 for row in rows if matches(row, _NOW))
             best = min(best, time.process_time() - before)
         assert best * 5 < 0.25, query  # the bar is 0.1 s; the rest is for a loaded machine
+
+
+def test_a_filter_says_which_texts_it_looks_for_and_where_but_not_those_it_leaves_out() -> None:
+    sought = parse('model:claude*4 -session:old !(-key:"a*b" client=x) route!=r ttft>2s state:ok ~5$').sought
+    found = [(sorted(one.attributes)[0], one.pattern.pattern) for one in sought]
+    assert found == [("asked", "claude|4"), ("key_name", r"a\*b"), ("asked", "5$")]
+    assert [one.pattern.pattern for one in parse("id:a|b *").sought] == ["a", "b"]
