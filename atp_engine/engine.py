@@ -33,7 +33,7 @@ from atp_engine.providers.registry import kinds
 from atp_engine.services.assembly import ProxiedTransport
 from atp_engine.services.live import STOPPING
 from atp_engine.storage.database import Database
-from atp_engine.system import SystemClock, raise_open_files
+from atp_engine.system import SystemClock, keep_freed_memory, raise_open_files
 
 _TICK_S = 0.25
 _log = logging.getLogger("atp_engine")
@@ -264,4 +264,5 @@ def run(engine: Engine, signals: tuple[signal.Signals, ...], on_ready: Callable[
         await engine.run(on_ready)
 
     raise_open_files()
+    keep_freed_memory()
     uvloop.run(serve())
