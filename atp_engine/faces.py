@@ -13,6 +13,7 @@ from atp_engine.api.admin_keys import AdminKeys
 from atp_engine.api.admin_ledger import AdminLedger
 from atp_engine.api.admin_metrics import AdminMetrics
 from atp_engine.api.admin_play import AdminPlay
+from atp_engine.api.admin_sent import AdminSent
 from atp_engine.api.admin_sessions import AdminSessions
 from atp_engine.api.admin_trail import AdminTrail
 from atp_engine.api.admin_windows import AdminWindows
@@ -148,6 +149,7 @@ def _admin_routes(parts: Parts) -> list[Row]:
         ("POST", "/admin/plays", Policy.ACT, play.play),
         ("POST", "/admin/requests/{id}/replay", Policy.ACT, play.replay),
         ("GET", "/admin/requests/{id}/decision", Policy.VIEW, play.decide),
+        ("GET", "/admin/requests/{id}/sent", Policy.VIEW, AdminSent(parts.sent).one),
         ("GET", "/admin/logs", Policy.VIEW, AdminTrail(parts.trail).logs),
         ("POST", "/admin/deployments/{key:path}/{act}", Policy.ACT, AdminDeployments(parts.switches).act),
         ("POST", "/admin/sessions/{id}/{act}", Policy.ACT, AdminSessions(parts.session_acts).act),

@@ -45,6 +45,7 @@ from atp_engine.services.recorder import Recorder
 from atp_engine.services.responses import Responses
 from atp_engine.services.retention import Retention
 from atp_engine.services.runtime import Runtime
+from atp_engine.services.sent import Sent
 from atp_engine.services.session_acts import SessionActs
 from atp_engine.services.sessions import Sessions
 from atp_engine.services.slots import Slots
@@ -157,7 +158,8 @@ class Parts:
         kept = ResponseRepository(self.database)
         self.responses = Responses(self.completions, self.runtime, kept, clock)
         self.asking = Asking(self.runtime, attempts, self.health, self.estimates, clock)
-        history = History(clock, self.live, self.repository, self.bodies, self.feedback)
+        history = History(clock, self.live, self.repository, self.bodies, self.feedback, self.runtime)
+        self.sent = Sent(history, self.bodies, self.runtime)
         self.playground = Playground(self.completions, attempts, self.runtime, history, self.new_id)
         self.trial = Trial(self.completions, self.runtime, self.new_id)
         self.retention = Retention(self.database, self.bodies, self._bodies_dir, self.runtime, clock)

@@ -22,6 +22,7 @@ from atp_engine.core.events import AnyEvent
 from atp_engine.core.log_views import AuditPage, LogPage
 from atp_engine.core.metrics_views import MetricsView
 from atp_engine.core.play_views import PlayAsk, PlayStarted, ReplayAsk
+from atp_engine.core.sent_views import SentView
 from atp_engine.core.types import RouteDecision
 from atp_engine.core.views import (
     CancelReply,
@@ -150,6 +151,10 @@ class EngineClient:
         """How a recorded request would be routed now; calls nothing."""
         asked = "?" + urlencode({"model": model}) if model else ""
         return await self._get(f"/admin/requests/{quote(id, safe='')}/decision{asked}", RouteDecision)
+
+    async def sent(self, id: str) -> SentView:
+        """What the client sent beside what went up for it."""
+        return await self._get(f"/admin/requests/{quote(id, safe='')}/sent", SentView)
 
     async def connections(self) -> FirstRun:
         """How clients are pointed at the engine."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from atp_engine.core.sent_views import WouldCost
 from atp_engine.core.types import AttemptRecord, PriceState, RequestState, RouteDecision
 
 
@@ -91,6 +92,8 @@ class RequestDetail(msgspec.Struct, frozen=True):
     next_id: str
     feedback: tuple[FeedbackView, ...] = ()
     """What its caller thought of the answer, oldest first."""
+    would_cost: tuple[WouldCost, ...] = ()
+    """Its tokens at each candidate whose price is known, in the decision's order."""
 
 
 class RequestPage(msgspec.Struct, frozen=True):

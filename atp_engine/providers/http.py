@@ -26,9 +26,10 @@ from atp_engine.core.errors import (
     UpstreamRateLimited,
     UpstreamTimeout,
 )
+from atp_engine.core.redact import MARK, redact
 from atp_engine.core.types import Dialect
 from atp_engine.dialects.faults import fault_from_reply
-from atp_engine.providers.provider import ProviderCall
+from atp_engine.providers.provider import ProviderCall, Told
 from atp_engine.providers.registry import Auth, Vendor
 from atp_engine.providers.retry_after import retry_after_s, stated_wait_s
 from atp_engine.providers.transport import Origin, Transport, UpstreamRequest, UpstreamResponse
@@ -54,6 +55,8 @@ _OTHER_PATHS = {
     Dialect.OPENAI_EMBEDDINGS: "/embeddings",
 }
 """Where a vendor that speaks OpenAI's chat dialect speaks the others, if it does."""
+_OPEN = frozenset({b"content-type", b"user-agent", b"anthropic-version"})
+"""Headers of ours that are no secret, unless the config sets them."""
 _SDK_PREFIX = b"x-stainless-"
 _SDK_HEADER = re.compile(rb"x-stainless-[a-z0-9-]{1,40}")
 _VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]{0,4096}")
@@ -136,18 +139,13 @@ class HttpProvider:
     async def open(self, call: ProviderCall) -> UpstreamResponse:
         """Sends the call; see `Provider.open`. Raises UpstreamAuthFailed when the configured credential
         could not be resolved; errors name provider and deployment."""
-        target = self._other_targets.get(call.wire, self._target) if call.wire is not None else self._target
-        if self._is_model_in_path:
-            target += _method_of(call)
-        elif call.query and (beta := _QUERY.search(call.query)):
-            target += b"?" + beta[1]
         body = call.body
         if self._row.refused_fields or self._row.renamed_fields:
             body = _fitted(body, self._row)
         request = UpstreamRequest(
             self._origin,
             b"POST",
-            target,
+            self._target_of(call),
             self._headers(call.forward_headers) if call.forward_headers else self._plain_headers,
             body,
             call.connect_s,
@@ -163,6 +161,29 @@ class HttpProvider:
             error.provider = self.name
             error.deployment = call.deployment.key
             raise
+
+    def told(self, call: ProviderCall) -> Told:
+        """What `open` would send, nothing being sent; see `Teller`."""
+        origin = self._origin
+        lines = self._headers(call.forward_headers).decode("latin-1").split("\r\n")
+        shown = {name for name, _ in call.forward_headers if name not in self._own_names} | (_OPEN - self._own_names)
+        headers = tuple(
+            (name, redact(value) if name.encode("latin-1") in shown else MARK)
+            for name, _, value in (line.partition(": ") for line in lines if line)
+        )
+        return Told(
+            f"{origin.scheme}://{origin.host}:{origin.port}{self._target_of(call).decode('ascii')}",
+            headers,
+            _fitted(call.body, self._row),
+        )
+
+    def _target_of(self, call: ProviderCall) -> bytes:
+        target = self._other_targets.get(call.wire, self._target) if call.wire is not None else self._target
+        if self._is_model_in_path:
+            return target + _method_of(call)
+        if call.query and (beta := _QUERY.search(call.query)):
+            return target + b"?" + beta[1]
+        return target
 
     def classify(self, status: int, headers: Headers, body: bytes) -> UpstreamError:
         """The error class of an answer that is not 200; see `Provider.classify`."""

@@ -40,6 +40,23 @@ class ModelLister(Protocol):
         ...
 
 
+class Told(msgspec.Struct, frozen=True):
+    """A call as it leaves, for people: credentials and the values of the config's own headers are `***`."""
+
+    url: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+@runtime_checkable
+class Teller(Protocol):
+    """A provider that can show a call without sending it."""
+
+    def told(self, call: ProviderCall) -> Told:
+        """What `open` would send."""
+        ...
+
+
 class Provider(Protocol):
     """A vendor or server behind one config table."""
 

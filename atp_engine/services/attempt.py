@@ -60,10 +60,12 @@ Headers = list[tuple[bytes, bytes]]
 class Head:
     """The headers of a call with what they tell, read once for all calls that come with the same."""
 
-    __slots__ = ("_forwarded", "headers", "hint")
+    __slots__ = ("_forwarded", "headers", "hint", "kept")
 
     def __init__(self, headers: Headers) -> None:
         self.headers = headers
+        self.kept: bytes | None = None
+        """As text without credentials, once it was stored."""
         self.hint = read_client(headers)
         self._forwarded: dict[Dialect, tuple[tuple[bytes, bytes], ...]] = {}
 

@@ -1,4 +1,4 @@
-"""Which bodies are kept: what the client sent and what it got, redacted, within a rate and a size.
+"""Which bodies are kept: what the client sent (with its headers) and what it got, redacted, within a rate and a size.
 
 The recorder asks at the begin and the end of each request. Above `storage.bodies_per_s` bodies are
 skipped and counted; traffic never waits for them.
@@ -10,6 +10,7 @@ from atp_engine.config.models import CacheConfig, StorageConfig
 from atp_engine.core.redact import redact
 from atp_engine.services.attempt import RawCall
 from atp_engine.services.capture import Capture
+from atp_engine.services.kept_heads import written
 from atp_engine.services.live import LiveRequest
 from atp_engine.storage.bodies import BodyStore
 
@@ -45,9 +46,12 @@ class Captures:
         if capture is None:
             return False
         cap = self._config.body_max_bytes
-        return self._store.put(live.id, "request", _text(call.body[:cap], is_cut=len(call.body) > cap)) and (
+        is_kept = self._store.put(live.id, "request", _text(call.body[:cap], is_cut=len(call.body) > cap)) and (
             self._store.put(live.id, "response", _text(capture.whole(), is_cut=capture.is_cut))
         )
+        if is_kept:
+            self._store.put(live.id, "head", written(call.head, call.query))
+        return is_kept
 
 
 def _text(body: bytes, *, is_cut: bool) -> bytes:

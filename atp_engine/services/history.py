@@ -7,8 +7,13 @@ from collections.abc import Callable
 from atp_engine.core.errors import InvalidRequest, StorageError
 from atp_engine.core.filter import FilterError, parse
 from atp_engine.core.ports import Clock
+from atp_engine.core.pricing import cost_of
+from atp_engine.core.sent_views import WouldCost
+from atp_engine.core.types import AttemptRecord, PriceState, RouteDecision
 from atp_engine.core.views import RequestDetail, RequestPage, RequestView, Tail
+from atp_engine.routing.table import RoutingTable
 from atp_engine.services.live import LiveRequest, LiveRequests
+from atp_engine.services.runtime import RuntimeRef
 from atp_engine.storage.bodies import BodyStore
 from atp_engine.storage.feedback import FeedbackRepository
 from atp_engine.storage.requests import RequestRepository
@@ -26,12 +31,14 @@ class History:
         repository: RequestRepository,
         bodies: BodyStore,
         feedback: FeedbackRepository,
+        runtime: RuntimeRef,
     ) -> None:
         self._clock = clock
         self._live = live
         self._repository = repository
         self._bodies = bodies
         self._feedback = feedback
+        self._runtime = runtime
 
     async def page(self, query: str, limit: int, before: str, session: str = "") -> RequestPage:
         """Requests newest first that match the filter; open ones lead the first page, and those that have
@@ -93,6 +100,7 @@ class History:
             previous_id=place.previous_id if place else "",
             next_id=place.next_id if place else "",
             feedback=await self._feedback.of(request_id),
+            would_cost=_would_cost(self._runtime.current.table, record.decision, record.attempts),
         )
 
     async def _kept(self, view: RequestView) -> tuple[bytes | None, bytes | None]:
@@ -137,6 +145,24 @@ class History:
             previous_id="",
             next_id="",
         )
+
+
+def _would_cost(
+    table: RoutingTable, decision: RouteDecision | None, attempts: tuple[AttemptRecord, ...]
+) -> tuple[WouldCost, ...]:
+    """What the answer's tokens cost at each candidate by the prices of now."""
+    used = [one for one in attempts if one.usage.output_tokens]
+    if decision is None or not used:
+        return ()
+    last = used[-1]
+    found = []
+    for one in decision.candidates:
+        spec = table.deployments.get(one.deployment)
+        price = table.price(spec) if spec is not None else None
+        if price is not None:
+            cost = cost_of(price, last.usage, last.duration_ms)
+            found.append(WouldCost(one.deployment, cost.nusd, cost.state is PriceState.KNOWN))
+    return tuple(found)
 
 
 def _text(body: bytes | None) -> str | None:
