@@ -317,7 +317,7 @@ class CacheConfig(Section):
     """Where bodies and answers may use disk."""
 
     max_body_store_bytes: int = Field(default=536_870_912, ge=1_048_576)
-    """Most bytes of stored request and response bodies; the oldest go first."""
+    """Most bytes of stored request and response bodies; successes go first, then errors, the oldest first."""
 
 
 class StorageConfig(Section):
@@ -326,7 +326,9 @@ class StorageConfig(Section):
     is_bodies_kept: bool = True
     """Keep request and response bodies (redacted, compressed) for the request page."""
     body_ttl_h: float = Field(default=72.0, gt=0, le=87_600, allow_inf_nan=False)
-    """Hours a body is kept."""
+    """Hours that bodies of successes are kept."""
+    error_body_ttl_h: float = Field(default=336.0, gt=0, le=87_600, allow_inf_nan=False)
+    """Hours that bodies of failed requests are kept; those of pinned requests stay until they are unpinned."""
     body_max_bytes: int = Field(default=262_144, ge=1_024, le=16_777_216)
     """Longest stored body; the rest is cut and marked."""
     bodies_per_s: float = Field(default=50.0, gt=0, le=100_000, allow_inf_nan=False)
@@ -339,6 +341,11 @@ class StorageConfig(Section):
     """Most bytes of such answers with their questions; the oldest go first."""
     ledger_ttl_days: float = Field(default=1_095.0, ge=40, le=36_500, allow_inf_nan=False)
     """Days that requests and their ledger lines are kept; sums by minute, hour and day stay."""
+    max_disk_bytes: int = Field(default=8_589_934_592, ge=134_217_728, le=1_099_511_627_776)
+    """Most bytes of the whole data directory. First bodies of successes make room, then those of errors, then pinned
+    ones, then answers kept for `/v1/responses`, and at last the oldest ledger lines."""
+    min_free_bytes: int = Field(default=67_108_864, ge=0, le=1_099_511_627_776)
+    """When the disk has less left than this, bodies make room for the ledger, whoever has filled it."""
 
 
 class SessionsConfig(Section):

@@ -1,4 +1,4 @@
-"""What faces see of the disk."""
+"""What faces see of the disk, and of what is pinned to it."""
 
 from __future__ import annotations
 
@@ -23,3 +23,21 @@ class StorageView(msgspec.Struct, frozen=True):
     """Requests deleted by age since the start."""
     state: str
     """ok or degraded, with the reason."""
+    data_bytes: int = 0
+    """Everything in the data directory: databases with their logs, bodies, log files."""
+    max_disk_bytes: int = 0
+    given_up: dict[str, int] = {}
+    """What made room before its time since the start, by kind: successes, errors, pinned, answers, ledger."""
+    pressure: str = ""
+    """Why and what makes room now, for people; empty while there is room."""
+    pinned: int = 0
+    """Requests that are pinned."""
+
+
+class PinView(msgspec.Struct, frozen=True):
+    """What became of pinning or unpinning."""
+
+    request_id: str
+    is_pinned: bool
+    pinned: int
+    """Requests that are pinned now."""

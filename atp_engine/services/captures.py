@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from atp_engine.config.models import CacheConfig, StorageConfig
 from atp_engine.core.redact import redact
+from atp_engine.core.types import RequestState
 from atp_engine.services.attempt import RawCall
 from atp_engine.services.capture import Capture
 from atp_engine.services.kept_heads import written
 from atp_engine.services.live import LiveRequest
 from atp_engine.storage.bodies import BodyStore
 
+_ERRORS = (RequestState.FAILED, RequestState.TRUNCATED, RequestState.REJECTED)
+"""Ends whose bodies are kept longer."""
 _CUT = "\n… cut: the body is longer than storage.body_max_bytes"
 
 
@@ -28,7 +31,10 @@ class Captures:
         """Takes the settings of a new config."""
         self._config = config
         self._store.configure(
-            max_bytes=cache.max_body_store_bytes, ttl_s=config.body_ttl_h * 3600.0, bodies_per_s=config.bodies_per_s
+            max_bytes=cache.max_body_store_bytes,
+            ttl_s=config.body_ttl_h * 3600.0,
+            error_ttl_s=config.error_body_ttl_h * 3600.0,
+            bodies_per_s=config.bodies_per_s,
         )
 
     def begin(self) -> Capture | None:
@@ -45,12 +51,13 @@ class Captures:
         capture, live.capture = live.capture, None
         if capture is None:
             return False
-        cap = self._config.body_max_bytes
-        is_kept = self._store.put(live.id, "request", _text(call.body[:cap], is_cut=len(call.body) > cap)) and (
-            self._store.put(live.id, "response", _text(capture.whole(), is_cut=capture.is_cut))
+        cap, put, is_error = self._config.body_max_bytes, self._store.put, live.state in _ERRORS
+        request = _text(call.body[:cap], is_cut=len(call.body) > cap)
+        is_kept = put(live.id, "request", request, is_error=is_error) and put(
+            live.id, "response", _text(capture.whole(), is_cut=capture.is_cut), is_error=is_error
         )
         if is_kept:
-            self._store.put(live.id, "head", written(call.head, call.query))
+            put(live.id, "head", written(call.head, call.query), is_error=is_error)
         return is_kept
 
 

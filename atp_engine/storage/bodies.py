@@ -119,8 +119,16 @@ class BodyStore:
 
     def pin(self, request_ids: tuple[str, ...], *, is_pinned: bool = True) -> None:
         """Queues that bodies of these requests stay, or no more, whether they are here already or come later."""
+        if is_pinned:
+            self._pinned.update(request_ids)
+        else:
+            self._pinned.difference_update(request_ids)
         if not self._is_closed:
             self._jobs.put(_Pin(request_ids, is_pinned))
+
+    def is_pinned(self, request_id: str) -> bool:
+        """Bodies of this request stay."""
+        return request_id in self._pinned
 
     def has_room(self) -> bool:
         """A request that began now would have its bodies taken; a guess that saves copying them for nothing."""
@@ -259,10 +267,6 @@ class BodyStore:
         return (PINNED if put.request_id in self._pinned else 0) + put.is_error
 
     def _mark(self, shelf: BodyShelf | None, job: _Pin) -> None:
-        if job.is_pinned:
-            self._pinned.update(job.request_ids)
-        else:
-            self._pinned.difference_update(job.request_ids)
         if shelf is None:
             return
         keys = [f"{request_id}/{kind}" for request_id in job.request_ids for kind in get_args(Kind)]

@@ -371,6 +371,55 @@ def m0013_ledger(database: Database) -> None:
     )
 
 
+def m0014_stretches(database: Database) -> None:
+    """What stretches of requests hold of each kind and came to (`stretches`); the steps of charts (`traffic`)."""
+    database.execute(
+        """
+        CREATE TABLE stretches (
+            stretch INTEGER PRIMARY KEY,
+            first_id TEXT NOT NULL,
+            last_id TEXT NOT NULL,
+            ended_from REAL NOT NULL,
+            ended_until REAL NOT NULL
+        )
+        """
+    )
+    database.execute(
+        """
+        CREATE TABLE stretch_sums (
+            stretch INTEGER NOT NULL,
+            kind INTEGER NOT NULL,
+            deployment TEXT NOT NULL,
+            price_state TEXT NOT NULL,
+            input_tokens INTEGER NOT NULL,
+            output_tokens INTEGER NOT NULL,
+            cache_read_tokens INTEGER NOT NULL,
+            cache_write_tokens INTEGER NOT NULL,
+            cost_nusd INTEGER NOT NULL,
+            PRIMARY KEY (stretch, kind, deployment, price_state)
+        ) WITHOUT ROWID
+        """
+    )
+    database.execute(
+        """
+        CREATE TABLE traffic_steps (
+            width_s INTEGER NOT NULL,
+            by TEXT NOT NULL,
+            starts_at INTEGER NOT NULL,
+            body BLOB NOT NULL,
+            PRIMARY KEY (width_s, by, starts_at)
+        ) WITHOUT ROWID
+        """
+    )
+
+
+def m0015_pins(database: Database) -> None:
+    """Requests whose bodies and lines stay until they are unpinned."""
+    database.execute(
+        "CREATE TABLE pins (request_id TEXT PRIMARY KEY, at REAL NOT NULL, by TEXT NOT NULL) WITHOUT ROWID"
+    )
+
+
 _STEPS = (
     m0001_requests,
     m0002_summaries,
@@ -384,4 +433,6 @@ _STEPS = (
     m0011_queue_wait,
     m0012_responses,
     m0013_ledger,
+    m0014_stretches,
+    m0015_pins,
 )

@@ -2,7 +2,7 @@
 
 `services/retention` asks for chunks; each goes through the writer's queue like any other write, so traffic waits
 for one chunk at most. Only what the sums have taken in is deleted, and never the newest
-request, which says what the next number is. Sums stay, and `ledger_cut` says up to where
+request, which says what the next number is, nor a pinned one. Sums stay, and `ledger_cut` says up to where
 they cannot be counted anew.
 """
 
@@ -21,6 +21,7 @@ _OLDEST = """
     WHERE number <= (SELECT min(coalesce((SELECT value FROM marks WHERE name = 'rollups'), 0),
         coalesce((SELECT value FROM marks WHERE name = 'requests'), 0)))
         AND number < (SELECT max(number) FROM requests)
+        AND id NOT IN (SELECT request_id FROM pins)
     ORDER BY number LIMIT ?
 """
 _CUT = """
@@ -57,13 +58,14 @@ def _delete(connection: sqlite3.Connection, before: float) -> int:
         old.append(row)
     if not old:
         return 0
-    last = old[-1][0]
-    connection.execute("DELETE FROM attempts WHERE line < ?", ((last + 1) * 1_000,))
+    connection.executemany(
+        "DELETE FROM attempts WHERE line BETWEEN ? AND ?", [(row[0] * 1_000, row[0] * 1_000 + 999) for row in old]
+    )
     connection.executemany(
         "DELETE FROM session_requests WHERE session_id = ? AND id = ?", [(row[2], row[1]) for row in old]
     )
     connection.executemany("DELETE FROM feedback WHERE request_id = ?", [(row[1],) for row in old])
-    connection.execute("DELETE FROM requests WHERE number <= ?", (last,))
+    connection.executemany("DELETE FROM requests WHERE number = ?", [(row[0],) for row in old])
     newest = max(started_at for *_, started_at in old)
     connection.execute(_CUT, ((int(newest) // _DAY_S + 1) * _DAY_S,))
     return len(old)
