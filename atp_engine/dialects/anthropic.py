@@ -18,10 +18,12 @@ PATHS: Mapping[str, str] = MappingProxyType(
         "user": "metadata.user_id",
     }
 )
+UNTOLD: tuple[str, ...] = ("logprobs",)
 
 __all__ = [
     "FINISH",
     "PATHS",
+    "UNTOLD",
     "decode_reply",
     "decode_request",
     "encode_reply",

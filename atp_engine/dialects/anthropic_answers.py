@@ -14,8 +14,9 @@ import msgspec
 
 from atp_engine.core.errors import BadUpstreamReply, StreamBroken, UpstreamError
 from atp_engine.core.types import NO_USAGE, Dialect, TokenUsage
-from atp_engine.dialects import ir, json_text
+from atp_engine.dialects import ir, json_text, text_marks
 from atp_engine.dialects.anthropic_wire import (
+    NULL,
     Block,
     Delta,
     Event,
@@ -55,9 +56,11 @@ def decode_reply(body: bytes) -> ir.ChatResult:
     message = decode_wire(body)
     parts: list[ir.Part] = []
     dropped: dict[str, None] = {}
+    chars = 0
     for block in message.content or ():
         if block.type == "text":
-            parts.append(ir.Text(block.text or ""))
+            parts.append(_text(block, chars, dropped))
+            chars += len(block.text or "")
         elif block.type == "thinking":
             parts.append(ir.Reasoning(block.thinking or "", block.signature or ""))
         elif block.type == "redacted_thinking":
@@ -75,6 +78,16 @@ def decode_reply(body: bytes) -> ir.ChatResult:
         stop_sequence=message.stop_sequence or "",
         dropped_fields=tuple(dropped),
     )
+
+
+def _text(block: Block, start: int, dropped: dict[str, None]) -> ir.Text:
+    """A text block with its citations, which count for the whole of it; `start` is its place in the answer."""
+    text = block.text or ""
+    found = [text_marks.citation(raw) for raw in block.citations or ()]
+    cited = [msgspec.structs.replace(one, start=start, end=start + len(text)) for one in found if one is not None]
+    if len(cited) < len(found):
+        dropped["content[].citations"] = None
+    return ir.Text(text, citations=tuple(cited))
 
 
 def _input(block: Block) -> bytes:
@@ -106,6 +119,9 @@ def encode_reply(result: ir.ChatResult) -> bytes:
 
 def _blocks(part: ir.Part) -> list[dict[str, Any]]:
     match part:
+        case ir.Text(text, _, citations) if citations:
+            told = [text_marks.anthropic_citation(cited) for cited in citations]
+            return [{"type": "text", "text": text, "citations": told}]
         case ir.Text(text) | ir.Refusal(text):
             return [{"type": "text", "text": text}] if text else []
         case ir.Reasoning(text, signature, is_redacted):
@@ -152,6 +168,10 @@ class _Encoder:
                 return self._in("text", {"type": "text", "text": ""}) + self._delta(
                     {"type": "text_delta", "text": text}
                 )
+            case ir.Cited(citation):
+                told = text_marks.anthropic_citation(citation)
+                opened = self._in("text", {"type": "text", "text": ""})
+                return opened + self._delta({"type": "citations_delta", "citation": told})
             case ir.ReasoningDelta(text, signature, is_redacted):
                 return self._reasoning(text, signature, is_redacted)
             case ir.ToolCallStarted(index, id, name):
@@ -217,7 +237,18 @@ def stream_decoder(request_id: str) -> StreamDecoder:
 
 
 class _Decoder:
-    __slots__ = ("_calls", "_empty", "_has_started", "_has_stopped", "_request_id", "_usage", "error", "is_ended")
+    __slots__ = (
+        "_calls",
+        "_chars",
+        "_empty",
+        "_has_started",
+        "_has_stopped",
+        "_request_id",
+        "_start",
+        "_usage",
+        "error",
+        "is_ended",
+    )
 
     def __init__(self, request_id: str) -> None:
         self._request_id = request_id
@@ -226,6 +257,8 @@ class _Decoder:
         self._usage: Usage | None = None
         self._calls: dict[int, int] = {}
         self._empty: set[int] = set()
+        self._chars = 0
+        self._start = 0
         self.error: UpstreamError | None = None
         self.is_ended = False
 
@@ -290,6 +323,8 @@ class _Decoder:
     def _open(self, index: int, block: Block) -> list[ir.StreamEvent]:
         match block.type:
             case "text":
+                self._start = self._chars
+                self._chars += len(block.text or "")
                 return [ir.TextDelta(block.text)] if block.text else []
             case "thinking":
                 return [ir.ReasoningDelta(block.thinking)] if block.thinking else []
@@ -308,7 +343,12 @@ class _Decoder:
 
     def _delta(self, index: int, delta: Delta) -> list[ir.StreamEvent]:
         if delta.text:
+            self._chars += len(delta.text)
             return [ir.TextDelta(delta.text)]
+        if delta.citation is not NULL:
+            cited = text_marks.citation(delta.citation)
+            whole = msgspec.structs.replace(cited, start=self._start, end=self._chars) if cited is not None else None
+            return [] if whole is None else [ir.Cited(whole)]
         if delta.thinking or delta.signature:
             return [ir.ReasoningDelta(delta.thinking or "", delta.signature or "")]
         place = self._calls.get(index)

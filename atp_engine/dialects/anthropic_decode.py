@@ -15,6 +15,7 @@ from atp_engine.dialects.images import image_from_url
 
 _ROLES = {"user": ir.Role.USER, "assistant": ir.Role.ASSISTANT, "system": ir.Role.SYSTEM}
 _BILLING = "x-anthropic-billing-header"
+_TIERS = {"standard_only": "standard"}
 _MODES = {"auto": "auto", "any": "required", "none": "none", "tool": "named"}
 
 
@@ -28,6 +29,7 @@ def decode_request(body: bytes) -> ir.ChatRequest:
     tools = _tools(top)
     choice, has_parallel_calls = _choice(top, tools)
     thinking, form = _thinking(top)
+    tier = top.take("service_tier", STR) or ""
     metadata, stop = top.child("metadata"), top.take("stop_sequences", STRINGS)
     request = ir.ChatRequest(
         model=model,
@@ -45,6 +47,7 @@ def decode_request(body: bytes) -> ir.ChatRequest:
         json_format=form,
         thinking=thinking,
         user=(metadata.take("user_id", STR) if metadata else None) or "",
+        service_tier=_TIERS.get(tier, tier),
     )
     if metadata:
         metadata.close()

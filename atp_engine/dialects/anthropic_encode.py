@@ -19,6 +19,7 @@ from atp_engine.core.errors import InvalidRequest, UnsupportedFeature
 from atp_engine.dialects import ir, json_text
 from atp_engine.dialects.bridge import UpstreamBody
 from atp_engine.dialects.fields import Dropped, compact
+from atp_engine.dialects.openai_knobs import drop_knobs
 from atp_engine.dialects.seals import is_marked
 
 DEFAULT_MAX_TOKENS = 4096
@@ -30,6 +31,7 @@ _NO_SCHEMA = re.compile(r"claude-(?:2|3|instant)|claude-(?:opus|sonnet)-4(?:-0|-
 _BUDGETS: Mapping[str, int] = MappingProxyType(
     {"minimal": 1_024, "low": 2_048, "medium": 8_192, "high": 16_384, "xhigh": 24_576, "max": 32_000}
 )
+_TIERS: Mapping[str, str] = MappingProxyType({"auto": "auto", "standard": "standard_only"})
 _EFFORTS: Mapping[str, str] = MappingProxyType({"minimal": "low"})
 _CHOICES: Mapping[str, str] = MappingProxyType({"auto": "auto", "required": "any", "none": "none", "named": "tool"})
 _ID = re.compile(r"^[a-zA-Z0-9_-]{1,64}$")
@@ -60,6 +62,7 @@ def encode_request(request: ir.ChatRequest) -> UpstreamBody:
         thinking=thinking.field,
         output_config=config or None,
         metadata={"user_id": request.user} if request.user else None,
+        service_tier=_TIERS.get(request.service_tier),
         stream=request.is_stream or None,
     )
     for name, is_dropped in (
@@ -68,9 +71,13 @@ def encode_request(request: ir.ChatRequest) -> UpstreamBody:
         ("seed", request.seed is not None),
         ("frequency_penalty", bool(request.frequency_penalty)),
         ("presence_penalty", bool(request.presence_penalty)),
+        ("verbosity", bool(request.verbosity)),
+        ("logprobs", request.logprobs is not None),
     ):
         if is_dropped:
             dropped.add(name)
+    has_tier = request.service_tier in _TIERS
+    drop_knobs(msgspec.structs.replace(request, service_tier="") if has_tier else request, dropped)
     return UpstreamBody(msgspec.json.encode(body), dropped.paths())
 
 

@@ -6,6 +6,8 @@ one struct and handed on as the same object.
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from atp_engine.core.errors import BadUpstreamReply
@@ -30,12 +32,16 @@ _TURNS = msgspec.json.Decoder(list[_Turn])
 _BLOCKS = msgspec.json.Decoder(list[msgspec.Raw])
 _SEAL = msgspec.json.Decoder(_Seal)
 _ARRAY = ord("[")
+_BLOCK = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_UNSEALED = re.compile(rb'"encrypted_index"\s*:\s*""')
 _STOP_EVENT = frame(b'{"type":"message_stop"}', b"message_stop")
 
 
 def adjust(fields: dict[str, msgspec.Raw], facts: RequestFacts) -> None:
-    """Takes out thinking blocks without Anthropic's signature: another vendor's answers are in the history, and
-    Anthropic refuses the whole request for them. Else nothing; every stream reports its usage."""
+    """Takes out thinking blocks without Anthropic's signature, and citations without its seal: another vendor's
+    answers are in the history, and Anthropic refuses the whole request for them. Else nothing."""
+    if _UNSEALED.search(fields["messages"]) is not None:
+        _take_out_citations(fields)
     if not facts.has_unsigned_thinking:
         return
     kept: list[_Turn] = []
@@ -49,6 +55,23 @@ def adjust(fields: dict[str, msgspec.Raw], facts: RequestFacts) -> None:
         else:
             kept.append(turn)
     fields["messages"] = msgspec.Raw(msgspec.json.encode(kept))
+
+
+def _take_out_citations(fields: dict[str, msgspec.Raw]) -> None:
+    """Other vendors' citations have no seal of Anthropic's search, and it would refuse the request for them."""
+    turns = json_text.decode(_TURNS, bytes(fields["messages"]))
+    for turn in turns:
+        content = turn["content"]
+        if memoryview(content)[0] != _ARRAY:
+            continue
+        blocks = [json_text.decode(_BLOCK, bytes(block)) for block in _BLOCKS.decode(content)]
+        for block in blocks:
+            cited = block.get("citations")
+            if cited is not None and memoryview(cited)[0] == _ARRAY:
+                kept = [one for one in _BLOCKS.decode(cited) if _UNSEALED.search(one) is None]
+                block["citations"] = msgspec.Raw(msgspec.json.encode(kept or None))
+        turn["content"] = msgspec.Raw(msgspec.json.encode(blocks))
+    fields["messages"] = msgspec.Raw(msgspec.json.encode(turns))
 
 
 def _is_unsigned(block: msgspec.Raw) -> bool:

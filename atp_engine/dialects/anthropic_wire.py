@@ -53,6 +53,7 @@ class Block(msgspec.Struct, gc=False):
     id: str | None = ""
     name: str | None = ""
     input: msgspec.Raw = NULL
+    citations: list[msgspec.Raw] | None = None
 
 
 class Delta(msgspec.Struct, gc=False):
@@ -65,6 +66,7 @@ class Delta(msgspec.Struct, gc=False):
     signature: str | None = ""
     stop_reason: str | None = None
     stop_sequence: str | None = None
+    citation: msgspec.Raw = NULL
 
 
 class Message(msgspec.Struct, gc=False):

@@ -48,6 +48,8 @@ class ClientCodec(Protocol):
     """The dialect's words for why an answer ended."""
     PATHS: Mapping[str, str]
     """Where a field of `ir` stands in the dialect's requests, if under another name."""
+    UNTOLD: tuple[str, ...]
+    """What `ir` knows of a text and the dialect's answers cannot tell."""
 
     def decode_request(self, body: bytes) -> ir.ChatRequest:
         """Raises InvalidRequest naming the field, UnsupportedFeature for content `ir` cannot hold."""

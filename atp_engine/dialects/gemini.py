@@ -20,6 +20,8 @@ PATHS: Mapping[str, str] = MappingProxyType(
         "arguments": "contents[].parts[].functionCall.args",
         "stop": "generationConfig.stopSequences",
         "seed": "generationConfig.seed",
+        "service_tier": "serviceTier",
+        "logprobs": "generationConfig.responseLogprobs",
         "temperature": "generationConfig.temperature",
         "top_p": "generationConfig.topP",
         "top_k": "generationConfig.topK",
@@ -27,10 +29,12 @@ PATHS: Mapping[str, str] = MappingProxyType(
         "presence_penalty": "generationConfig.presencePenalty",
     }
 )
+UNTOLD: tuple[str, ...] = ()
 
 __all__ = [
     "FINISH",
     "PATHS",
+    "UNTOLD",
     "decode_reply",
     "decode_request",
     "encode_reply",

@@ -16,7 +16,7 @@ import msgspec
 from atp_engine.core.errors import BadUpstreamReply, ContentBlocked, StreamBroken, UpstreamError
 from atp_engine.core.text import safe_text
 from atp_engine.core.types import Dialect, TokenUsage
-from atp_engine.dialects import ir
+from atp_engine.dialects import ir, text_marks
 from atp_engine.dialects.codec import StreamDecoder, StreamEncoder
 from atp_engine.dialects.faults import fault_from_event
 from atp_engine.dialects.gemini_decode import seal
@@ -122,19 +122,31 @@ def decode_reply(body: bytes) -> ir.ChatResult:
             parts.append(ir.Text(part.text))
         elif lost := _lost(part):
             dropped[lost] = None
+    parts = _marked(_joined(parts), candidate)
     if len(answer.candidates) > 1:
         dropped["candidates[1:]"] = None
     return ir.ChatResult(
         id=answer.response_id or "",
         model=answer.model_version or "",
-        parts=_joined(parts),
+        parts=tuple(parts),
         finish_reason=_reason(candidate.finish_reason or "", calls > 0),
         usage=usage_of(answer.usage_metadata),
         dropped_fields=tuple(dropped),
     )
 
 
-def _joined(parts: list[ir.Part]) -> tuple[ir.Part, ...]:
+def _marked(parts: list[ir.Part], candidate: Candidate) -> list[ir.Part]:
+    """The parts, the last text with what the candidate tells about all of them."""
+    text = "".join(part.text for part in parts if isinstance(part, ir.Text))
+    citations = text_marks.of_grounding(candidate.grounding_metadata, text)
+    probed = text_marks.of_gemini(candidate.logprobs_result)
+    places = [place for place, part in enumerate(parts) if isinstance(part, ir.Text)]
+    if (citations or probed) and places:
+        parts[places[-1]] = msgspec.structs.replace(parts[places[-1]], logprobs=probed, citations=citations)
+    return parts
+
+
+def _joined(parts: list[ir.Part]) -> list[ir.Part]:
     """Texts in a row as one: the vendor cuts where it likes."""
     joined: list[ir.Part] = []
     for part in parts:
@@ -143,13 +155,17 @@ def _joined(parts: list[ir.Part]) -> tuple[ir.Part, ...]:
             joined[-1] = ir.Text(last.text + part.text)
         else:
             joined.append(part)
-    return tuple(joined)
+    return joined
 
 
 def encode_reply(result: ir.ChatResult) -> bytes:
     """The answer as a response with one candidate."""
     parts = model_parts(result.parts, for_gemini_client, lambda _: None, has_thoughts=True)
     body = _response(result.model, result.id, parts, FINISH[result.finish_reason])
+    texts = [part for part in result.parts if isinstance(part, ir.Text)]
+    citations = [cited for part in texts for cited in part.citations]
+    probed = tuple(entry for part in texts for entry in part.logprobs)
+    _mark(body, citations, probed, "".join(part.text for part in texts))
     if result.usage is not None:
         body["usageMetadata"] = usage_fields(result.usage)
     return msgspec.json.encode(body)
@@ -162,25 +178,38 @@ def _response(model: str, id: str, parts: list[Any], finish: str = "") -> dict[s
     return {"candidates": [candidate], "modelVersion": model, "responseId": id}
 
 
+def _mark(body: dict[str, Any], citations: list[ir.Citation], probed: text_marks.Probabilities, text: str) -> None:
+    """Adds what there is to tell about a candidate's text."""
+    if citations:
+        body["candidates"][0]["groundingMetadata"] = text_marks.grounding(citations, text)
+    if probed:
+        body["candidates"][0]["logprobsResult"] = text_marks.to_gemini(probed)
+
+
 def stream_encoder(*, wants_usage: bool) -> StreamEncoder:
     """A fresh writer of chunks; the dialect always tells usage."""
     return _Encoder()
 
 
 class _Encoder:
-    __slots__ = ("_calls", "_id", "_model", "_reason", "_signature", "_usage")
+    __slots__ = ("_calls", "_citations", "_id", "_model", "_reason", "_signature", "_usage")
 
     def __init__(self) -> None:
         self._id = self._model = self._signature = ""
         self._calls = WholeCalls()
         self._reason = ir.FinishReason.STOP
         self._usage: TokenUsage | None = None
+        self._citations: list[ir.Citation] = []
 
     def encode(self, event: ir.StreamEvent) -> bytes:
         """See `StreamEncoder.encode`."""
         match event:
+            case ir.TextDelta(text, probed) if probed:
+                return self._chunk([*self._whole_calls(), self._signed({"text": text})], probed)
             case ir.TextDelta(text) | ir.RefusalDelta(text):
                 return self._chunk([*self._whole_calls(), self._signed({"text": text})]) if text else b""
+            case ir.Cited(citation):
+                self._citations.append(citation)
             case ir.ReasoningDelta(text, _, is_redacted):
                 return self._thought(event, "" if is_redacted else text)
             case ir.ToolCallStarted():
@@ -216,14 +245,17 @@ class _Encoder:
         parts = [model_part(call, lambda _: None) for call in self._calls.take()]
         return [self._signed(part) for part in parts if part is not None]
 
-    def _chunk(self, parts: list[dict[str, Any]]) -> bytes:
-        return frame(msgspec.json.encode(_response(self._model, self._id, parts)))
+    def _chunk(self, parts: list[dict[str, Any]], probed: text_marks.Probabilities = ()) -> bytes:
+        body = _response(self._model, self._id, parts)
+        _mark(body, [], probed, "")
+        return frame(msgspec.json.encode(body))
 
     def _end(self) -> bytes:
         parts = self._whole_calls()
         if self._signature or not parts:
             parts.append(self._signed({"text": ""}))
         body = _response(self._model, self._id, parts, FINISH[self._reason])
+        _mark(body, self._citations, (), "")
         if self._usage is not None:
             body["usageMetadata"] = usage_fields(self._usage)
         return frame(msgspec.json.encode(body))
@@ -235,10 +267,11 @@ def stream_decoder(request_id: str) -> StreamDecoder:
 
 
 class _Decoder:
-    __slots__ = ("_calls", "_has_started", "_has_stopped", "_request_id", "error", "is_ended")
+    __slots__ = ("_calls", "_has_started", "_has_stopped", "_request_id", "_text", "error", "is_ended")
 
     def __init__(self, request_id: str) -> None:
         self._request_id = request_id
+        self._text: list[str] = []
         self._has_started = False
         self._has_stopped = False
         self._calls = 0
@@ -282,8 +315,12 @@ class _Decoder:
             if candidate.finish_reason in _UNUSABLE:
                 self.error = _unusable(candidate)
                 return found
+            probed = text_marks.of_gemini(candidate.logprobs_result)
             for part in (candidate.content.parts if candidate.content else None) or ():
-                self._part(part, found)
+                self._part(part, found, probed)
+            if candidate.grounding_metadata is not NULL:
+                cited = text_marks.of_grounding(candidate.grounding_metadata, "".join(self._text))
+                found += [ir.Cited(one) for one in cited]
             if candidate.finish_reason and not self._has_stopped:
                 self._has_stopped = True
                 found.append(ir.Stopped(_reason(candidate.finish_reason, self._calls > 0)))
@@ -291,7 +328,7 @@ class _Decoder:
             found.append(ir.UsageReported(usage))
         return found
 
-    def _part(self, part: Part, found: list[ir.StreamEvent]) -> None:
+    def _part(self, part: Part, found: list[ir.StreamEvent], probed: text_marks.Probabilities) -> None:
         if part.thought and part.text:
             found.append(ir.ReasoningDelta(part.text))
         if part.thought_signature:
@@ -304,4 +341,5 @@ class _Decoder:
             found.append(ir.ToolCallStarted(place, call_id, part.function_call.name or ""))
             found.append(ir.ToolCallDelta(place, _arguments(part.function_call)))
         elif part.text and not part.thought:
-            found.append(ir.TextDelta(part.text))
+            self._text.append(part.text)
+            found.append(ir.TextDelta(part.text, probed))

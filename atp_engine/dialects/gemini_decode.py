@@ -62,11 +62,23 @@ def decode_request(body: bytes) -> ir.ChatRequest:
         presence_penalty=_take(config, "presencePenalty", FLOAT),
         candidates=_take(config, "candidateCount", COUNT) or 1,
         json_format=_json_format(config),
+        service_tier=_tier(top),
+        logprobs=_logprobs(config),
         thinking=_thinking(config),
     )
     config.close()
     top.close()
     return msgspec.structs.replace(request, dropped_fields=top.dropped.paths())
+
+
+def _tier(top: Fields) -> str:
+    word = (_take(top, "serviceTier", STR) or "").lower().removeprefix("service_tier_")
+    return "" if word == "unspecified" else word
+
+
+def _logprobs(config: Fields) -> int | None:
+    most = config.take("logprobs", COUNT) or 0
+    return most if _take(config, "responseLogprobs", BOOL) else None
 
 
 def _snake(name: str) -> str:
@@ -285,17 +297,20 @@ def _tools(top: Fields) -> tuple[tuple[ir.Tool, ...], ir.ToolChoice | None]:
         fields.close()
     config = _child(top, "toolConfig")
     calling = _child(config, "functionCallingConfig") if config else None
-    if config is None or calling is None:
+    if config is not None:
+        config.close()
+    if calling is None:
         return tuple(tools), None
     word = (calling.take("mode", STR) or "").upper()
     allowed = _take(calling, "allowedFunctionNames", STRINGS)
     if word not in _MODES:
         raise calling.wrong("mode", "must be AUTO, ANY, NONE or VALIDATED")
     calling.close()
-    config.close()
     if allowed:
         tools = [tool for tool in tools if tool.name in allowed]
     if not tools:
+        if _MODES[word] == "required":
+            top.dropped.add("toolConfig")
         return (), None
     if allowed and len(tools) == 1 and _MODES[word] == "required":
         return tuple(tools), ir.ToolChoice("named", tools[0].name)

@@ -21,6 +21,7 @@ from atp_engine.dialects.bridge import UpstreamBody
 from atp_engine.dialects.fields import Dropped, compact
 from atp_engine.dialects.gemini_parts import model_parts
 from atp_engine.dialects.gemini_seals import for_gemini
+from atp_engine.dialects.openai_knobs import drop_knobs
 
 SKIP_CHECK = "skip_thought_signature_validator"
 """Stands for the signature of a call that another model made: without one Gemini 3 refuses the request
@@ -38,6 +39,7 @@ _LEAST_OF_PRO = 128
 """2.5 Pro cannot be told not to think."""
 _LOW_BUDGET, _MEDIUM_BUDGET = 4_096, 16_384
 _MODES: Mapping[str, str] = MappingProxyType({"auto": "AUTO", "required": "ANY", "none": "NONE", "named": "ANY"})
+_TIERS = frozenset({"standard", "flex", "priority"})
 _MOST_STOPS = 5
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _TYPES: Mapping[str, str] = MappingProxyType(
@@ -53,21 +55,25 @@ def encode_request(request: ir.ChatRequest) -> UpstreamBody:
     """
     dropped = Dropped()
     system, turns = _split(request.messages)
+    tier = request.service_tier if request.service_tier in _TIERS else None
     body = compact(
         systemInstruction={"parts": [{"text": system}]} if system else None,
         contents=_Contents(request, dropped).write(turns),
         tools=[{"functionDeclarations": [_tool(tool, dropped) for tool in request.tools]}] if request.tools else None,
         toolConfig=_choice(request),
         generationConfig=_config(request, dropped) or None,
+        serviceTier=tier,
     )
     for name, is_dropped in (
         ("stop", len(request.stop) > _MOST_STOPS),
         ("candidates", request.candidates > 1),
         ("user", bool(request.user)),
         ("parallel_tool_calls", request.has_parallel_calls is False and bool(request.tools)),
+        ("verbosity", bool(request.verbosity)),
     ):
         if is_dropped:
             dropped.add(name)
+    drop_knobs(request if tier is None else msgspec.structs.replace(request, service_tier=""), dropped)
     return UpstreamBody(msgspec.json.encode(body), dropped.paths())
 
 
@@ -82,6 +88,8 @@ def _config(request: ir.ChatRequest, dropped: Dropped) -> dict[str, Any]:
         seed=request.seed,
         frequencyPenalty=request.frequency_penalty,
         presencePenalty=request.presence_penalty,
+        responseLogprobs=request.logprobs is not None or None,
+        logprobs=request.logprobs or None,
         responseMimeType="application/json" if form is not None else None,
         responseJsonSchema=form.schema if form is not None and bytes(form.schema) else None,
         thinkingConfig=_thinking(request, dropped),

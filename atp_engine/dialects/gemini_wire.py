@@ -64,6 +64,8 @@ class Candidate(msgspec.Struct, gc=False, rename="camel"):
     content: Content | None = None
     finish_reason: str | None = None
     finish_message: str | None = None
+    grounding_metadata: msgspec.Raw = NULL
+    logprobs_result: msgspec.Raw = NULL
 
 
 class Feedback(msgspec.Struct, gc=False, rename="camel"):

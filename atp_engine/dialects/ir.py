@@ -37,10 +37,25 @@ class FinishReason(StrEnum):
     """The vendor paused a long turn; the client sends it back to go on."""
 
 
+class Citation(msgspec.Struct, frozen=True):
+    """A page on the web that a text builds upon."""
+
+    url: str
+    title: str = ""
+    quote: str = ""
+    """The words of the page, where the vendor tells them."""
+    start: int = 0
+    """Characters of the answer's text where what builds upon it begins and ends; 0 and 0 when unknown."""
+    end: int = 0
+
+
 class Text(msgspec.Struct, frozen=True, tag="text"):
-    """Plain text."""
+    """Plain text, in answers maybe with more about it."""
 
     text: str
+    logprobs: tuple[msgspec.Raw, ...] = ()
+    """Per token an object with `token`, `logprob`, `bytes` and `top_logprobs`."""
+    citations: tuple[Citation, ...] = ()
 
 
 class Image(msgspec.Struct, frozen=True, tag="image"):
@@ -159,6 +174,14 @@ class ChatRequest(msgspec.Struct, frozen=True):
     thinking: Thinking | None = None
     user: str = ""
     """The client's name for its end user, opaque."""
+    service_tier: str = ""
+    """auto, standard, flex, priority or a vendor's own word; empty when unsaid."""
+    verbosity: str = ""
+    """low, medium or high; empty when unsaid."""
+    logprobs: int | None = None
+    """Probabilities of the tokens are wanted, of so many alternatives each."""
+    shared: dict[str, msgspec.Raw] = {}
+    """Fields that OpenAI's dialects share by name, see `openai_knobs`."""
     dropped_fields: tuple[str, ...] = ()
     """Paths in the client's body that these values cannot hold, without indexes: `messages[].name`."""
 
@@ -195,6 +218,14 @@ class TextDelta(msgspec.Struct, frozen=True):
     """More text."""
 
     text: str
+    logprobs: tuple[msgspec.Raw, ...] = ()
+    """As in `Text`."""
+
+
+class Cited(msgspec.Struct, frozen=True):
+    """A page that the text so far builds upon."""
+
+    citation: Citation
 
 
 class ReasoningDelta(msgspec.Struct, frozen=True):
@@ -246,6 +277,7 @@ class Ended(msgspec.Struct, frozen=True):
 StreamEvent = (
     Started
     | TextDelta
+    | Cited
     | ReasoningDelta
     | RefusalDelta
     | ToolCallStarted

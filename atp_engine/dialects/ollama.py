@@ -24,10 +24,12 @@ PATHS: Mapping[str, str] = MappingProxyType(
         "presence_penalty": "options.presence_penalty",
     }
 )
+UNTOLD: tuple[str, ...] = ("citations",)
 
 __all__ = [
     "FINISH",
     "PATHS",
+    "UNTOLD",
     "decode_reply",
     "decode_request",
     "encode_reply",

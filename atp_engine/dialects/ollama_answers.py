@@ -64,7 +64,7 @@ def decode_reply(body: bytes) -> ir.ChatResult:
     if message.thinking:
         parts.append(ir.Reasoning(message.thinking))
     if message.content:
-        parts.append(ir.Text(message.content))
+        parts.append(ir.Text(message.content, tuple(answer.logprobs or ())))
     for place, call in enumerate(message.tool_calls or ()):
         function = call.function or Function()
         parts.append(ir.ToolCall(call.id or f"call_{created}_{place}", function.name or "", arguments_of(function)))
@@ -88,6 +88,8 @@ def encode_reply(result: ir.ChatResult) -> bytes:
     if calls := [_call(part) for part in result.parts if isinstance(part, ir.ToolCall)]:
         message["tool_calls"] = calls
     body = head_of(result.model, result.created) | {"message": message}
+    if probed := [entry for part in result.parts if isinstance(part, ir.Text) for entry in part.logprobs]:
+        body["logprobs"] = probed
     return msgspec.json.encode(body | _end_fields(result.finish_reason, result.usage))
 
 
@@ -116,6 +118,8 @@ class _Encoder:
     def encode(self, event: ir.StreamEvent) -> bytes:
         """See `StreamEncoder.encode`."""
         match event:
+            case ir.TextDelta(text, probed) if probed:
+                return self._whole_calls() + self._line({"content": text}, logprobs=probed)
             case ir.TextDelta(text) | ir.RefusalDelta(text):
                 return self._whole_calls() + self._line({"content": text}) if text else b""
             case ir.ReasoningDelta(text):
@@ -176,7 +180,7 @@ class _Decoder:
             self._has_started = True
             found.append(ir.Started(self._request_id, answer.model or "", created_of(answer.created_at)))
         if answer.message is not None:
-            self._read(answer.message, found)
+            self._read(answer.message, found, tuple(answer.logprobs or ()))
         if answer.done:
             found.append(ir.Stopped(_reason(answer.done_reason, self._calls > 0)))
             if (usage := usage_of(answer)) is not None:
@@ -190,11 +194,11 @@ class _Decoder:
         self.error = StreamBroken("The provider's stream ended before the answer was complete.")
         return []
 
-    def _read(self, message: Message, found: list[ir.StreamEvent]) -> None:
+    def _read(self, message: Message, found: list[ir.StreamEvent], probed: tuple[msgspec.Raw, ...]) -> None:
         if message.thinking:
             found.append(ir.ReasoningDelta(message.thinking))
         if message.content:
-            found.append(ir.TextDelta(message.content))
+            found.append(ir.TextDelta(message.content, probed))
         for call in message.tool_calls or ():
             self._call(call, found)
 

@@ -12,7 +12,19 @@ from types import MappingProxyType
 import msgspec
 
 from atp_engine.dialects import ir
-from atp_engine.dialects.fields import FLOAT, INT, ITEMS, RAW, STR, STR_OR_OBJECT, STR_OR_STRINGS, STRINGS, Fields
+from atp_engine.dialects.fields import (
+    BOOL,
+    COUNT,
+    FLOAT,
+    INT,
+    ITEMS,
+    RAW,
+    STR,
+    STR_OR_OBJECT,
+    STR_OR_STRINGS,
+    STRINGS,
+    Fields,
+)
 
 _STARTS: Mapping[str, str] = MappingProxyType(
     {"iVBORw0KGgo": "image/png", "/9j/": "image/jpeg", "R0lGOD": "image/gif", "UklGR": "image/webp", "Qk": "image/bmp"}
@@ -49,10 +61,16 @@ def decode_request(body: bytes) -> ir.ChatRequest:
         presence_penalty=options.take("presence_penalty", FLOAT),
         json_format=_format(top),
         thinking=_thinking(top),
+        logprobs=_logprobs(top),
     )
     options.close()
     top.close()
     return msgspec.structs.replace(request, dropped_fields=top.dropped.paths())
+
+
+def _logprobs(top: Fields) -> int | None:
+    most = top.take("top_logprobs", COUNT) or 0
+    return most if top.take("logprobs", BOOL) else None
 
 
 class _Turns:

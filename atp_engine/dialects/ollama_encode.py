@@ -16,6 +16,7 @@ from atp_engine.core.errors import InvalidRequest, UnsupportedFeature
 from atp_engine.dialects import ir
 from atp_engine.dialects.bridge import UpstreamBody
 from atp_engine.dialects.fields import Dropped, compact
+from atp_engine.dialects.openai_knobs import drop_knobs
 from atp_engine.dialects.whole_calls import arguments_object
 
 _THINKS = re.compile(r"gpt-oss|qwen3|qwq|deepseek-(?:r|v3\.[1-9]|v4)|magistral|glm-[4-9]|kimi-k2|nemotron|thinking")
@@ -52,15 +53,19 @@ def encode_request(request: ir.ChatRequest) -> UpstreamBody:
         format=None if form is None else (form.schema if bytes(form.schema) else "json"),
         options=options or None,
         think=_think(request, dropped),
+        logprobs=request.logprobs is not None or None,
+        top_logprobs=request.logprobs or None,
         stream=request.is_stream,
     )
     for name, is_dropped in (
         ("candidates", request.candidates > 1),
         ("user", bool(request.user)),
         ("parallel_tool_calls", request.has_parallel_calls is False and bool(request.tools)),
+        ("verbosity", bool(request.verbosity)),
     ):
         if is_dropped:
             dropped.add(name)
+    drop_knobs(request, dropped)
     return UpstreamBody(msgspec.json.encode(body), dropped.paths())
 
 

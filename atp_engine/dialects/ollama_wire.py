@@ -53,6 +53,7 @@ class Answer(msgspec.Struct, gc=False):
     done_reason: str | None = None
     prompt_eval_count: Number = 0
     eval_count: Number = 0
+    logprobs: list[msgspec.Raw] | None = None
     error: msgspec.Raw = NULL
 
 

@@ -18,10 +18,12 @@ PATHS: Mapping[str, str] = MappingProxyType(
         "arguments": "messages[].tool_calls[].function.arguments",
     }
 )
+UNTOLD: tuple[str, ...] = ()
 
 __all__ = [
     "FINISH",
     "PATHS",
+    "UNTOLD",
     "decode_reply",
     "decode_request",
     "encode_reply",

@@ -14,7 +14,7 @@ import msgspec
 
 from atp_engine.core.errors import BadUpstreamReply, StreamBroken, UpstreamError
 from atp_engine.core.types import Dialect, TokenUsage
-from atp_engine.dialects import ir
+from atp_engine.dialects import ir, text_marks
 from atp_engine.dialects.codec import StreamDecoder, StreamEncoder
 from atp_engine.dialects.counts import count
 from atp_engine.dialects.faults import fault_from_event
@@ -74,7 +74,7 @@ def decode_reply(body: bytes) -> ir.ChatResult:
     if thought := message.reasoning_content or message.reasoning:
         parts.append(ir.Reasoning(thought))
     if text := text_of(message.content):
-        parts.append(ir.Text(text))
+        parts.append(ir.Text(text, *text_marks.of_chat(body)))
     if message.refusal:
         parts.append(ir.Refusal(message.refusal))
     calls = message.tool_calls or []
@@ -99,9 +99,13 @@ def encode_reply(result: ir.ChatResult) -> bytes:
     """The answer as a chat completion with one choice."""
     text, refusal, thought = "", "", ""
     calls: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    probed: list[msgspec.Raw] = []
     for part in result.parts:
         if isinstance(part, ir.Text):
             text += part.text
+            probed += part.logprobs
+            annotations += [text_marks.annotation(cited, is_nested=True) for cited in part.citations]
         elif isinstance(part, ir.Refusal):
             refusal += part.text
         elif isinstance(part, ir.Reasoning):
@@ -113,13 +117,18 @@ def encode_reply(result: ir.ChatResult) -> bytes:
         "role": "assistant",
         "content": text or (None if calls or refusal else ""),
         "refusal": refusal or None,
-        "annotations": [],
+        "annotations": annotations,
     }
     if thought:
         message["reasoning_content"] = thought
     if calls:
         message["tool_calls"] = calls
-    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": FINISH[result.finish_reason]}
+    choice = {
+        "index": 0,
+        "message": message,
+        "logprobs": {"content": probed, "refusal": None} if probed else None,
+        "finish_reason": FINISH[result.finish_reason],
+    }
     body: dict[str, Any] = {
         "id": _answer_id(result.id),
         "object": "chat.completion",
@@ -148,8 +157,10 @@ class _Encoder:
     def encode(self, event: ir.StreamEvent) -> bytes:
         """See `StreamEncoder.encode`."""
         match event:
-            case ir.TextDelta(text):
-                return self._delta({"content": text})
+            case ir.TextDelta(text, logprobs):
+                return self._delta({"content": text}, logprobs=logprobs)
+            case ir.Cited(citation):
+                return self._delta({"annotations": [text_marks.annotation(citation, is_nested=True)]})
             case ir.ReasoningDelta(text):
                 return self._delta({"reasoning_content": text}) if text else b""
             case ir.RefusalDelta(text):
@@ -177,8 +188,11 @@ class _Encoder:
             case ir.Ended():
                 return self._end()
 
-    def _delta(self, delta: dict[str, Any], finish_reason: str | None = None) -> bytes:
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+    def _delta(
+        self, delta: dict[str, Any], finish_reason: str | None = None, logprobs: tuple[msgspec.Raw, ...] = ()
+    ) -> bytes:
+        probed = {"content": logprobs, "refusal": None} if logprobs else None
+        choice = {"index": 0, "delta": delta, "logprobs": probed, "finish_reason": finish_reason}
         chunk = {**self._head, "choices": [choice]}
         if self._wants_usage:
             chunk["usage"] = None
@@ -235,7 +249,7 @@ class _Decoder:
         if has_error(answer) or event.name == b"error":
             self.error = fault_from_event(Dialect.OPENAI_CHAT, payload)
             return []
-        return self._chunk(answer)
+        return self._chunk(answer, payload)
 
     def finish(self) -> list[ir.StreamEvent]:
         """See `StreamDecoder.finish`."""
@@ -252,7 +266,7 @@ class _Decoder:
         stopped = [] if self._has_stopped else [ir.Stopped(_reason("", bool(self._call_ids), self._has_refusal))]
         return [*stopped, ir.Ended()]
 
-    def _chunk(self, answer: Answer) -> list[ir.StreamEvent]:
+    def _chunk(self, answer: Answer, payload: bytes) -> list[ir.StreamEvent]:
         found: list[ir.StreamEvent] = []
         if not self._has_started and answer.choices:
             self._has_started = True
@@ -261,7 +275,7 @@ class _Decoder:
             if choice.index:
                 continue
             if choice.delta is not None:
-                self._delta(choice.delta, found)
+                self._delta(choice.delta, found, payload)
             if choice.finish_reason == "error":
                 self.error = StreamBroken("The provider's answer broke off.")
             elif choice.finish_reason and not self._has_stopped:
@@ -272,11 +286,13 @@ class _Decoder:
             found.append(ir.UsageReported(usage))
         return found
 
-    def _delta(self, delta: Message, found: list[ir.StreamEvent]) -> None:
+    def _delta(self, delta: Message, found: list[ir.StreamEvent], payload: bytes) -> None:
+        probed, citations = text_marks.of_chat(payload)
         if thought := delta.reasoning_content or delta.reasoning:
             found.append(ir.ReasoningDelta(thought))
         if text := text_of(delta.content):
-            found.append(ir.TextDelta(text))
+            found.append(ir.TextDelta(text, probed))
+        found += [ir.Cited(citation) for citation in citations]
         if delta.refusal:
             self._has_refusal = True
             found.append(ir.RefusalDelta(delta.refusal))

@@ -24,6 +24,7 @@ from atp_engine.dialects.fields import (
     Fields,
 )
 from atp_engine.dialects.images import document_from_url, image_from_url
+from atp_engine.dialects.openai_knobs import take_shared, take_tier, take_user
 
 _LEGACY_ID = "call_function_{}"
 
@@ -57,7 +58,11 @@ def decode_request(body: bytes) -> ir.ChatRequest:
         candidates=top.take("n", COUNT) or 1,
         json_format=_json_format(top),
         thinking=ir.Thinking(effort=thinking, is_enabled=thinking != "none") if thinking else None,
-        user=_user(top),
+        user=take_user(top),
+        service_tier=take_tier(top),
+        verbosity=top.take("verbosity", STR) or "",
+        logprobs=_logprobs(top),
+        shared=take_shared(top, "metadata"),
     )
     if options:
         options.close()
@@ -70,9 +75,9 @@ def _max_tokens(top: Fields) -> int:
     return newer or older or 0
 
 
-def _user(top: Fields) -> str:
-    user, safety = top.take("user", STR), top.take("safety_identifier", STR)
-    return user or safety or ""
+def _logprobs(top: Fields) -> int | None:
+    most = top.take("top_logprobs", COUNT)
+    return (most or 0) if top.take("logprobs", BOOL) else None
 
 
 def _messages(top: Fields) -> tuple[ir.Message, ...]:
@@ -213,9 +218,7 @@ def _tools(top: Fields) -> tuple[tuple[ir.Tool, ...], ir.ToolChoice | None]:
     choice, allowed = _choice(top)
     if allowed is not None:
         tools = [tool for tool in tools if tool.name in allowed]
-    if not tools or (choice is not None and choice.mode == "named" and all(tool.name != choice.name for tool in tools)):
-        choice = None
-    return tuple(tools), choice
+    return tuple(tools), possible_choice(tools, choice, top)
 
 
 def _tool(function: Fields) -> ir.Tool:
@@ -252,12 +255,22 @@ def _choice(top: Fields) -> tuple[ir.ToolChoice | None, set[str] | None]:
     return ir.ToolChoice("named", function.need("name", STR)), None
 
 
+def possible_choice(tools: list[ir.Tool], choice: ir.ToolChoice | None, top: Fields) -> ir.ToolChoice | None:
+    """The choice if the tools allow it; one that asks for a call is named as dropped otherwise."""
+    if choice is None or (tools and (choice.mode != "named" or any(tool.name == choice.name for tool in tools))):
+        return choice
+    if choice.mode in ("required", "named"):
+        top.dropped.add("tool_choice")
+    return None
+
+
 def _json_format(top: Fields) -> ir.JsonFormat | None:
     fields = top.child("response_format")
     if fields is None:
         return None
     kind = fields.need("type", STR)
     schema = fields.child("json_schema")
+    fields.close()
     if kind == "json_object":
         return ir.JsonFormat()
     if kind != "json_schema":

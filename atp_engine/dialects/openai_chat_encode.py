@@ -17,6 +17,7 @@ from atp_engine.dialects import ir
 from atp_engine.dialects.bridge import UpstreamBody
 from atp_engine.dialects.fields import Dropped, compact
 from atp_engine.dialects.images import url_of_document, url_of_image
+from atp_engine.dialects.openai_knobs import knobs, verbosity
 
 _NEW_OPENAI = re.compile(r"^(?:openai/)?(?:o\d|gpt-(?!3|4|oss))")
 _TAKES_EFFORT = re.compile(r"^(?:.*/)?(?:o\d|gpt-(?!3|4))")
@@ -28,13 +29,15 @@ _NO_PARAMETERS = msgspec.Raw(b'{"type":"object","properties":{}}')
 
 
 def encode_request(request: ir.ChatRequest) -> UpstreamBody:
-    """The body; a stream always asks for usage. Dropped fields go by their names in `ir`.
+    """The body; a stream always asks for usage. Dropped fields go by their names in `ir`; further candidates are
+    among them, since nobody would read what they cost.
 
     A tool's pictures follow in a user message of their own, since tool messages hold text only; a
     failed tool's text begins with `Error:`, since there is no flag for it.
     """
     dropped = Dropped()
     effort = effort_of(request, dropped)
+    is_probed = request.logprobs is not None
     has_tools = bool(request.tools)
     body = compact(
         model=request.model,
@@ -48,12 +51,15 @@ def encode_request(request: ir.ChatRequest) -> UpstreamBody:
         seed=request.seed,
         frequency_penalty=request.frequency_penalty,
         presence_penalty=request.presence_penalty,
-        n=request.candidates if request.candidates > 1 else None,
         response_format=_response_format(request.json_format),
         reasoning_effort=effort,
         user=request.user if 0 < len(request.user) <= LONGEST_USER else None,
+        verbosity=verbosity(request, dropped),
+        logprobs=is_probed or None,
+        top_logprobs=request.logprobs or None,
         stream=request.is_stream or None,
         stream_options={"include_usage": True} if request.is_stream else None,
+        **knobs(request, dropped),
     )
     if request.max_output_tokens:
         is_new = _NEW_OPENAI.match(request.model) is not None
@@ -64,6 +70,8 @@ def encode_request(request: ir.ChatRequest) -> UpstreamBody:
         dropped.add("stop")
     if len(request.user) > LONGEST_USER:
         dropped.add("user")
+    if request.candidates > 1:
+        dropped.add("candidates")
     return UpstreamBody(msgspec.json.encode(body), dropped.paths())
 
 
@@ -83,9 +91,12 @@ def effort_of(request: ir.ChatRequest, dropped: Dropped) -> str | None:
     if thinking.effort:
         return thinking.effort
     if not thinking.is_enabled:
-        return "none" if _NEW_OPENAI.match(request.model) else None
-    if not thinking.budget_tokens:
+        if _NEW_OPENAI.match(request.model):
+            return "none"
+        dropped.add("thinking")
         return None
+    if not thinking.budget_tokens:
+        return "medium"
     if thinking.budget_tokens < _LOW_BUDGET:
         return "low"
     return "medium" if thinking.budget_tokens < _MEDIUM_BUDGET else "high"

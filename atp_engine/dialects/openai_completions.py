@@ -23,7 +23,8 @@ from atp_engine.dialects.reading import NULL
 from atp_engine.dialects.sse import frame
 
 PATHS: Mapping[str, str] = MappingProxyType({"max_output_tokens": "max_tokens"})
-__all__ = ["FINISH", "PATHS", "decode_request", "encode_reply", "stream_encoder"]
+UNTOLD: tuple[str, ...] = ("citations", "logprobs")
+__all__ = ["FINISH", "PATHS", "UNTOLD", "decode_request", "encode_reply", "stream_encoder"]
 _DEFAULT_MAX_TOKENS = 16
 """The dialect's own default, which vendors of other dialects do not share."""
 _ID_LEAD = "cmpl-"

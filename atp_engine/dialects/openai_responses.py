@@ -16,13 +16,16 @@ PATHS: Mapping[str, str] = MappingProxyType(
         "thinking": "reasoning",
         "reasoning": "input[].reasoning",
         "arguments": "input[].arguments",
-        "max_output_tokens": "max_output_tokens",
+        "verbosity": "text.verbosity",
+        "logprobs": "top_logprobs",
     }
 )
+UNTOLD: tuple[str, ...] = ()
 
 __all__ = [
     "FINISH",
     "PATHS",
+    "UNTOLD",
     "decode_reply",
     "decode_request",
     "encode_reply",

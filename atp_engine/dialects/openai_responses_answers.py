@@ -6,14 +6,14 @@ default, since strict clients refuse objects that lack a field.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
 from atp_engine.core.types import NO_USAGE, TokenUsage
-from atp_engine.dialects import ir, seals
+from atp_engine.dialects import ir, seals, text_marks
 from atp_engine.dialects.openai_responses_wire import (
     Answer,
     Item,
@@ -69,7 +69,7 @@ def decode_reply(body: bytes) -> ir.ChatResult:
     dropped: dict[str, None] = {}
     for place, item in enumerate(answer.output or ()):
         if item.type == "message":
-            parts += _message_parts(item)
+            parts += _message_parts(item, dropped)
         elif item.type == "reasoning":
             parts.append(thinking_of(item.encrypted_content or "", item.id or "", thought_of(item)))
         elif item.type == "function_call":
@@ -88,13 +88,17 @@ def decode_reply(body: bytes) -> ir.ChatResult:
     )
 
 
-def _message_parts(item: Item) -> list[ir.Part]:
+def _message_parts(item: Item, dropped: dict[str, None]) -> list[ir.Part]:
     parts: list[ir.Part] = []
     for part in item.content or ():
         if part.type == "refusal":
             parts.append(ir.Refusal(part.refusal or ""))
         elif part.text:
-            parts.append(ir.Text(part.text))
+            found = [text_marks.citation(raw) for raw in part.annotations or ()]
+            citations = tuple(cited for cited in found if cited is not None)
+            if len(citations) < len(found):
+                dropped["output[].content[].annotations"] = None
+            parts.append(ir.Text(part.text, tuple(part.logprobs or ()), citations))
     return parts
 
 
@@ -123,7 +127,7 @@ def encode_reply(result: ir.ChatResult) -> bytes:
     for part in result.parts:
         number = len(output)
         if isinstance(part, ir.Text | ir.Refusal):
-            said = refusal_part(part.text) if isinstance(part, ir.Refusal) else text_part(part.text)
+            said = refusal_part(part.text) if isinstance(part, ir.Refusal) else _text_part(part)
             if output and output[-1]["type"] == "message":
                 output[-1]["content"].append(said)
             else:
@@ -190,9 +194,16 @@ def sealed_content(part: ir.Reasoning) -> str | None:
     return seals.for_client(seals.OPENAI, part) or None
 
 
-def text_part(text: str) -> dict[str, Any]:
+def _text_part(part: ir.Text) -> dict[str, Any]:
+    annotations = [text_marks.annotation(cited, is_nested=False) for cited in part.citations]
+    return text_part(part.text, annotations, part.logprobs)
+
+
+def text_part(
+    text: str, annotations: Sequence[dict[str, Any]] = (), logprobs: Sequence[msgspec.Raw] = ()
+) -> dict[str, Any]:
     """A text of a message."""
-    return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+    return {"type": "output_text", "text": text, "annotations": annotations, "logprobs": logprobs}
 
 
 def refusal_part(text: str) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from atp_engine.core.errors import InvalidRequest
 from atp_engine.dialects import ir
 from atp_engine.dialects.fields import BOOL, CONTENT, COUNT, FLOAT, ITEMS, RAW, STR, STR_OR_OBJECT, STRINGS, Fields
 from atp_engine.dialects.images import document_from_url, image_from_url
+from atp_engine.dialects.openai_chat_decode import possible_choice
+from atp_engine.dialects.openai_knobs import take_shared, take_tier, take_user
 from atp_engine.dialects.openai_responses_answers import BUILT_UPON, thinking_of
 from atp_engine.dialects.reading import NULL
 
@@ -23,7 +25,9 @@ _ROLES = {
 }
 _FINISHED_WORK = frozenset({"web_search_call", "file_search_call", "code_interpreter_call", "image_generation_call"})
 """Items that tell what the vendor's own tools did; the answer built on them is a message of its own."""
-_SEALED = "reasoning.encrypted_content"
+SEALED = "reasoning.encrypted_content"
+PROBED = "message.output_text.logprobs"
+"""What `include` holds when the tokens' probabilities are wanted."""
 
 
 def decode_request(body: bytes) -> ir.ChatRequest:
@@ -34,9 +38,8 @@ def decode_request(body: bytes) -> ir.ChatRequest:
     _refuse_state(top)
     messages = _instructions(top) + _input(top)
     tools, choice = _tools(top)
-    form = _json_format(top)
+    form, verbosity = _text(top)
     thinking = _thinking(top)
-    user, safety = top.take("user", STR), top.take("safety_identifier", STR)
     request = ir.ChatRequest(
         model=model,
         messages=messages,
@@ -50,7 +53,11 @@ def decode_request(body: bytes) -> ir.ChatRequest:
         top_p=top.take("top_p", FLOAT),
         json_format=form,
         thinking=thinking,
-        user=user or safety or "",
+        user=take_user(top),
+        service_tier=take_tier(top),
+        verbosity=verbosity,
+        logprobs=_logprobs(top),
+        shared=take_shared(top),
     )
     _skip_ours(top)
     top.close()
@@ -74,13 +81,20 @@ def _refuse_state(top: Fields) -> None:
 def _skip_ours(top: Fields) -> None:
     """What the router itself keeps or repeats, and what asks for nothing."""
     top.skip("store", "metadata", "stream_options", BUILT_UPON)
+    if top.take("truncation", STR) not in (None, "disabled"):
+        top.dropped.add("truncation")
+
+
+def _logprobs(top: Fields) -> int | None:
+    """How many alternatives are wanted; also reads the rest of `include`."""
+    is_probed = False
     for name in top.take("include", STRINGS) or ():
-        if name != _SEALED:
+        if name == PROBED:
+            is_probed = True
+        elif name != SEALED:
             top.dropped.add(f"include.{name}")
-    for name, nothing in (("truncation", "disabled"), ("service_tier", "auto")):
-        value = top.take(name, STR)
-        if value is not None and value not in (nothing, "default"):
-            top.dropped.add(name)
+    most = top.take("top_logprobs", COUNT) or 0
+    return most if is_probed or most else None
 
 
 def _instructions(top: Fields) -> tuple[ir.Message, ...]:
@@ -239,9 +253,7 @@ def _tools(top: Fields) -> tuple[tuple[ir.Tool, ...], ir.ToolChoice | None]:
     choice, allowed = _choice(top)
     if allowed is not None:
         tools = [tool for tool in tools if tool.name in allowed]
-    if not tools or (choice is not None and choice.mode == "named" and all(tool.name != choice.name for tool in tools)):
-        choice = None
-    return tuple(tools), choice
+    return tuple(tools), possible_choice(tools, choice, top)
 
 
 def _choice(top: Fields) -> tuple[ir.ToolChoice | None, set[str] | None]:
@@ -264,12 +276,18 @@ def _choice(top: Fields) -> tuple[ir.ToolChoice | None, set[str] | None]:
     return ir.ToolChoice("named", fields.need("name", STR)), None
 
 
-def _json_format(top: Fields) -> ir.JsonFormat | None:
+def _text(top: Fields) -> tuple[ir.JsonFormat | None, str]:
+    """How the text shall be shaped, and the verbosity."""
     text = top.child("text")
     if text is None:
-        return None
-    form = text.child("format")
+        return None, ""
+    verbosity = text.take("verbosity", STR) or ""
+    form = _json_format(text.child("format"), top)
     text.close()
+    return form, verbosity
+
+
+def _json_format(form: Fields | None, top: Fields) -> ir.JsonFormat | None:
     kind = form.need("type", STR) if form is not None else "text"
     if form is None or kind == "text":
         return None
@@ -288,10 +306,12 @@ def _json_format(top: Fields) -> ir.JsonFormat | None:
 
 
 def _thinking(top: Fields) -> ir.Thinking | None:
-    """The effort; how the thinking is summed up is the vendor's own matter."""
+    """The effort; how closely the thinking is summed up is the vendor's own matter."""
     fields = top.child("reasoning")
     effort = fields.take("effort", STR) if fields is not None else None
     if fields is not None:
-        fields.skip("summary", "generate_summary")
+        for name in ("summary", "generate_summary"):
+            if fields.take(name, STR) not in (None, "auto", "none"):
+                fields.dropped.add(fields.at(name))
         fields.close()
     return ir.Thinking(effort=effort, is_enabled=effort != "none") if effort else None

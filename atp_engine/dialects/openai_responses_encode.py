@@ -16,9 +16,10 @@ from atp_engine.dialects.bridge import UpstreamBody
 from atp_engine.dialects.fields import Dropped, compact
 from atp_engine.dialects.images import url_of_document, url_of_image
 from atp_engine.dialects.openai_chat_encode import LONGEST_USER, effort_of, takes_effort
+from atp_engine.dialects.openai_knobs import knobs, verbosity
+from atp_engine.dialects.openai_responses_decode import PROBED, SEALED
 
 _NO_PARAMETERS = msgspec.Raw(b'{"type":"object","properties":{}}')
-_SEALED = ["reasoning.encrypted_content"]
 
 
 def encode_request(request: ir.ChatRequest) -> UpstreamBody:
@@ -45,12 +46,14 @@ def encode_request(request: ir.ChatRequest) -> UpstreamBody:
         max_output_tokens=request.max_output_tokens or None,
         temperature=request.temperature,
         top_p=request.top_p,
-        text={"format": form} if form else None,
+        text=compact(format=form, verbosity=verbosity(request, dropped)) or None,
         reasoning={"effort": effort} if effort else None,
-        include=_SEALED if takes_effort(request.model) else None,
+        include=_include(request) or None,
+        top_logprobs=request.logprobs or None,
         user=request.user if 0 < len(request.user) <= LONGEST_USER else None,
         stream=request.is_stream or None,
         store=False,
+        **knobs(request, dropped),
     )
     for name, is_dropped in (
         ("top_k", request.top_k is not None),
@@ -64,6 +67,12 @@ def encode_request(request: ir.ChatRequest) -> UpstreamBody:
         if is_dropped:
             dropped.add(name)
     return UpstreamBody(msgspec.json.encode(body), dropped.paths())
+
+
+def _include(request: ir.ChatRequest) -> list[str]:
+    """What the answer shall hold beside the usual."""
+    sealed = [SEALED] if takes_effort(request.model) else []
+    return sealed + ([PROBED] if request.logprobs is not None else [])
 
 
 def _text(message: ir.Message) -> str:

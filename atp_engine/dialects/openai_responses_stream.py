@@ -14,7 +14,7 @@ import msgspec
 
 from atp_engine.core.errors import BadUpstreamReply, StreamBroken, UpstreamError
 from atp_engine.core.types import NO_USAGE
-from atp_engine.dialects import ir
+from atp_engine.dialects import ir, text_marks
 from atp_engine.dialects.codec import StreamDecoder, StreamEncoder
 from atp_engine.dialects.openai_responses_answers import (
     call_item,
@@ -64,10 +64,12 @@ class _Encoder:
     """At most one message or reasoning item is open, and any number of calls."""
 
     __slots__ = (
+        "_annotations",
         "_calls",
         "_head",
         "_items",
         "_kind",
+        "_logprobs",
         "_number",
         "_parts",
         "_pieces",
@@ -85,6 +87,8 @@ class _Encoder:
         self._kind = ""
         self._place = 0
         self._parts: list[dict[str, Any]] = []
+        self._annotations: list[dict[str, Any]] = []
+        self._logprobs: list[msgspec.Raw] = []
         self._pieces: list[str] = []
         self._calls: dict[int, _Call] = {}
         self._usage = NO_USAGE
@@ -93,8 +97,10 @@ class _Encoder:
     def encode(self, event: ir.StreamEvent) -> bytes:
         """See `StreamEncoder.encode`. Raises BadUpstreamReply for a fragment of a call that never began."""
         match event:
-            case ir.TextDelta(text):
-                return self._said("text", text)
+            case ir.TextDelta(text, logprobs):
+                return self._said("text", text, logprobs)
+            case ir.Cited(citation):
+                return self._cited(citation)
             case ir.ReasoningDelta(text, signature, is_redacted):
                 return self._reasoning(text, signature, is_redacted)
             case ir.RefusalDelta(text):
@@ -128,10 +134,11 @@ class _Encoder:
         self._kind = kind
         self._place = len(self._items)
         self._parts, self._pieces = [], []
+        self._annotations, self._logprobs = [], []
         self._items.append(item)
         return self._event("response.output_item.added", output_index=self._place, item=item)
 
-    def _said(self, kind: str, text: str) -> bytes:
+    def _said(self, kind: str, text: str, logprobs: tuple[msgspec.Raw, ...] = ()) -> bytes:
         """Text or a refusal: each is a part of the open message."""
         written = b""
         if self._kind not in ("text", "refusal"):
@@ -142,8 +149,17 @@ class _Encoder:
             written = self._close_part() + self._open_part(kind)
         self._pieces.append(text)
         name = "response.output_text.delta" if kind == "text" else "response.refusal.delta"
-        more: dict[str, Any] = {"logprobs": []} if kind == "text" else {}
+        self._logprobs += logprobs
+        more: dict[str, Any] = {"logprobs": logprobs} if kind == "text" else {}
         return written + self._event(name, **self._where(), delta=text, **more)
+
+    def _cited(self, citation: ir.Citation) -> bytes:
+        written = b"" if self._kind == "text" else self._said("text", "")
+        told = text_marks.annotation(citation, is_nested=False)
+        self._annotations.append(told)
+        place = len(self._annotations) - 1
+        name = "response.output_text.annotation.added"
+        return written + self._event(name, **self._where(), annotation_index=place, annotation=told)
 
     def _where(self) -> dict[str, Any]:
         item_id = self._items[self._place]["id"]
@@ -152,14 +168,15 @@ class _Encoder:
     def _open_part(self, kind: str) -> bytes:
         self._kind = kind
         self._pieces = []
+        self._annotations, self._logprobs = [], []
         part = text_part("") if kind == "text" else refusal_part("")
         return self._event("response.content_part.added", **self._where(), part=part)
 
     def _close_part(self) -> bytes:
         text = "".join(self._pieces)
         if self._kind == "text":
-            part = text_part(text)
-            written = self._event("response.output_text.done", **self._where(), text=text, logprobs=[])
+            part = text_part(text, self._annotations, self._logprobs)
+            written = self._event("response.output_text.done", **self._where(), text=text, logprobs=self._logprobs)
         else:
             part = refusal_part(text)
             written = self._event("response.refusal.done", **self._where(), refusal=text)
@@ -306,7 +323,10 @@ class _Decoder:
         match change.type:
             case "response.output_text.delta":
                 self._said = True
-                return [*self._start(None), ir.TextDelta(delta)] if delta else []
+                return [*self._start(None), ir.TextDelta(delta, tuple(change.logprobs or ()))] if delta else []
+            case "response.output_text.annotation.added":
+                cited = text_marks.citation(change.annotation)
+                return [*self._start(None), ir.Cited(cited)] if cited is not None else []
             case "response.refusal.delta":
                 self._has_refusal = self._said = True
                 return [*self._start(None), ir.RefusalDelta(delta)] if delta else []

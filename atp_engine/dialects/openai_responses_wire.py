@@ -48,6 +48,8 @@ class Part(msgspec.Struct, gc=False):
     type: str = ""
     text: str | None = ""
     refusal: str | None = ""
+    annotations: list[msgspec.Raw] | None = None
+    logprobs: list[msgspec.Raw] | None = None
 
 
 class Item(msgspec.Struct, gc=False):
@@ -95,6 +97,8 @@ class Event(msgspec.Struct, gc=False):
     response: Answer | None = None
     item: Item | None = None
     error: msgspec.Raw = NULL
+    annotation: msgspec.Raw = NULL
+    logprobs: list[msgspec.Raw] | None = None
 
 
 _ANSWER = msgspec.json.Decoder(Answer)

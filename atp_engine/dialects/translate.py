@@ -58,13 +58,18 @@ class Translation:
             finish_reason=self._client.FINISH[result.finish_reason],
             model=result.model,
             text=text[:TAIL_CHARS],
-            dropped_fields=result.dropped_fields,
+            dropped_fields=result.dropped_fields + _untold(result, self._client.UNTOLD),
             output_chars=chars,
         )
 
     def tap(self, facts: RequestFacts, request_id: str, *, created: int = 0) -> StreamTap:
         """See `Bridge.tap`."""
         return _Tap(self._client, self._upstream, self._framing, facts, request_id, created)
+
+
+def _untold(result: ir.ChatResult, names: tuple[str, ...]) -> tuple[str, ...]:
+    texts = [part for part in result.parts if isinstance(part, ir.Text)]
+    return tuple(name for name in names if any(getattr(text, name) for text in texts))
 
 
 def _chars(part: ir.Part) -> int:
