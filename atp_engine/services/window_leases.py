@@ -129,7 +129,9 @@ class Leases:
         the period that began at `starts_at`. Raises StorageError."""
         reached = _reached(rule, kept)
         after = 0 if reached is None else reached.through
-        return await self._repository.sums(after, until, starts_at, by_session=rule.scope is Scope.SESSION)
+        is_by_session = rule.scope is Scope.SESSION
+        sessions = rule.of if is_by_session else ()
+        return await self._repository.sums(after, until, starts_at, by_session=is_by_session, sessions=sessions)
 
     def restore(
         self,

@@ -25,6 +25,7 @@ from atp_engine.core.ports import Clock
 from atp_engine.storage.batch import Write
 from atp_engine.storage.opening import Opened, configure, is_damage, open_file, release_lock, suspect
 from atp_engine.storage.rollups import lines_behind, roll_up
+from atp_engine.storage.stretches import SIZE, take_in, untaken
 from atp_engine.storage.summaries import pending, summarise
 from atp_engine.storage.tables import ATTEMPTS, REQUESTS
 from atp_engine.storage.writer import Chore, Writer
@@ -60,6 +61,7 @@ class Database:
         chores = (
             Chore(REQUESTS, summarise_every, summarise, pending(opened.connection)),
             Chore(ATTEMPTS, max(1, summarise_every // 8), roll_up, lines_behind(opened.connection)),
+            Chore(REQUESTS, min(SIZE, summarise_every), take_in, untaken(opened.connection)),
         )
         self._writer = Writer(path, opened.connection, clock, capacity=capacity, patience_s=wait_s, chores=chores)
         self._waiting: deque[Write] = deque()

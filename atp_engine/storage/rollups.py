@@ -53,15 +53,18 @@ _LINES = """
     JOIN kinds ON kinds.id = requests.kind
     WHERE requests.number > :after AND requests.number <= :until
 """
-_FRESH = f"""
-    INSERT INTO temp.fresh
-    SELECT cast(started_at / 60 AS INTEGER) * 60, key_id, {{session}}, route, attempts.deployment, {_SUMS}
-    FROM (SELECT started_at, key_id, session_id, route, deployment, {_PER_LINE} {_LINES}) AS attempts
-    GROUP BY 1, 2, 3, 4, 5
-"""  # noqa: S608
-_MAKE_FRESH = f"""
-    CREATE TEMP TABLE IF NOT EXISTS fresh(minute, key_id, session_id, route, deployment, {", ".join(_COLUMNS)})
+_NAMES = "minute, key_id, session_id, route, deployment"
+_MAKE_FRESH = tuple(
+    f"CREATE TEMP TABLE IF NOT EXISTS {table}({_NAMES}, {', '.join(_COLUMNS)})" for table in ("fresh_lines", "fresh")
+)
+_TAKE_LINES = f"""
+    INSERT INTO temp.fresh_lines
+    SELECT cast(started_at / 60 AS INTEGER) * 60, key_id, session_id, route, attempts.deployment, {_PER_LINE} {_LINES}
 """
+_GROUP_LINES = f"""
+    INSERT INTO temp.fresh
+    SELECT minute, key_id, '', route, deployment, {_SUMS} FROM temp.fresh_lines GROUP BY 1, 2, 4, 5
+"""  # noqa: S608
 _UPSERT = f"""
     ON CONFLICT(step, starts_at, by, name) DO UPDATE SET
     {", ".join(f"{column} = {column} + excluded.{column}" for column in _COLUMNS)}
@@ -80,14 +83,15 @@ def roll_up(connection: sqlite3.Connection) -> None:
     until = min(last, after + _LINES_AT_ONCE)
     if until <= after:
         return
-    connection.execute(_MAKE_FRESH)
-    for session, kinds in (("''", [by for by in BY if by != "session"]), ("session_id", ["session"])):
-        connection.execute("DELETE FROM temp.fresh")
-        connection.execute(_FRESH.format(session=session), {"after": after, "until": until})
-        for by in kinds:
-            for step in steps_of(by):
-                connection.execute(f"INSERT INTO rollups {_grouped(step, by)} {_UPSERT}")
-    connection.execute("DELETE FROM temp.fresh")
+    for statement in _MAKE_FRESH:
+        connection.execute(statement)
+    connection.execute(_TAKE_LINES, {"after": after, "until": until})
+    connection.execute(_GROUP_LINES)
+    for by in BY:
+        for step in steps_of(by):
+            connection.execute(f"INSERT INTO rollups {_grouped(step, by)} {_UPSERT}")
+    for table in ("fresh", "fresh_lines"):
+        connection.execute(f"DELETE FROM temp.{table}")  # noqa: S608 - our own names
     connection.execute("INSERT OR REPLACE INTO marks(name, value) VALUES ('rollups', ?)", (until,))
 
 
@@ -97,10 +101,12 @@ def steps_of(by: str) -> tuple[str, ...]:
 
 
 def _grouped(step: str, by: str) -> str:
+    """Nearly every line has a session of its own among the few that are fresh: those are summed up at once."""
     width = STEPS[step]
+    table = "fresh_lines" if by == "session" else "fresh"
     return f"""
         SELECT '{step}', minute / {width} * {width}, '{by}', {BY[by]}, {_SUMS}
-        FROM temp.fresh WHERE true GROUP BY 2, 4
+        FROM temp.{table} WHERE true GROUP BY 2, 4
     """  # noqa: S608
 
 

@@ -235,7 +235,9 @@ class Writer:
         rows = self._batches.rows
         try:
             for chore in self._chores:
-                chore.pending += rows.pop(chore.table, 0)
+                chore.pending += rows.get(chore.table, 0)
+            rows.clear()
+            for chore in self._chores:
                 if chore.pending >= chore.every:
                     connection.execute("BEGIN IMMEDIATE")
                     chore.run(connection)
