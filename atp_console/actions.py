@@ -18,6 +18,7 @@ class Scope(StrEnum):
 
     GLOBAL = "Everywhere"
     LIST = "Lists"
+    TABLE = "Columns and marks"
     LIVE = "Live"
     SESSIONS = "Sessions"
     METRICS = "Metrics"
@@ -82,10 +83,19 @@ ACTIONS: tuple[Action, ...] = (
     Action("list.page_up", Scope.LIST, ("ctrl+u", "pageup"), "Up half a page"),
     Action("list.first", Scope.LIST, ("g", "home"), "To the top; the newest request and follow"),
     Action("list.last", Scope.LIST, ("G", "end"), "To the bottom"),
+    Action("columns", Scope.TABLE, ("w",), "Choose the columns of this list", "columns", 48),
+    Action("mark", Scope.TABLE, ("m",), "Mark the row, or unmark it", "mark", 47),
+    Action("mark.only", Scope.TABLE, ("M",), "Only the marked rows, or all"),
+    Action("mark.copy", Scope.TABLE, ("Y",), "Copy the marked rows' ids"),
+    Action("mark.clear", Scope.TABLE, (), "Forget every mark of this list"),
     Action("freeze", Scope.LIVE, ("space",), "Freeze the list, or let it run", "freeze", 20),
     Action("follow", Scope.LIVE, ("f",), "Follow the newest request, or stay on this one", "follow", 21),
     Action("filter", Scope.LIVE, ("slash",), "Filter: model:claude* ttft>2s -state:ok", "filter", 22),
     Action("filter.toggle", Scope.LIVE, ("backslash",), "Switch the filter off, or on again"),
+    Action("match.next", Scope.LIVE, ("n",), "The next match of the filter, also while it is off"),
+    Action("match.previous", Scope.LIVE, ("N",), "The match before"),
+    Action("view.save", Scope.LIVE, ("ctrl+s",), "Save filter, order and columns as a view"),
+    Action("view.open", Scope.LIVE, ("V",), "Saved views: open or delete one"),
     Action("errors", Scope.LIVE, ("z",), "Only failed requests, or all", "errors", 25),
     Action("sort", Scope.LIVE, ("o",), "Sort by the next column", "sort", 28),
     Action("sort.reverse", Scope.LIVE, ("O",), "Turn the order round"),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from atp_console.look import Look
+from atp_console.preferences import Preferences
 from atp_console.source import EngineSource
 from atp_console.state import ConsoleState
 
@@ -34,3 +35,5 @@ class Desk:
     output_dir: Path
     """Exports and screenshots go here."""
     undo: Undo | None = None
+    preferences: Preferences = field(default_factory=Preferences)
+    """Columns and saved views."""

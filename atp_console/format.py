@@ -50,6 +50,8 @@ class Glyphs:
     box: str = "╭─╮│╰╯"
     """Top left, line, top right, side, bottom left, bottom right."""
     about: str = "~"
+    mark: str = "◆"
+    """A row that a person marked."""
 
 
 UNICODE = Glyphs()
@@ -82,6 +84,7 @@ ASCII = Glyphs(
     tick="|",
     levels="_.-=+*%#",
     box="+-+|++",
+    mark="*",
 )
 
 

@@ -11,6 +11,7 @@ from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from atp_console.marks import Marks
 from atp_engine.core.filter import Filter, parse
 from atp_engine.core.types import PriceState, RequestState
 from atp_engine.core.views import RequestView
@@ -53,6 +54,8 @@ class Listing:
     def __init__(self, rows: dict[str, Row]) -> None:
         """`rows` is the owner's map by id and is only read here."""
         self._rows = rows
+        self.marked = Marks()
+        """After a change of `marked.is_only`, or of marks while it is on, call `rebuild`."""
         self._filter = EVERYTHING
         self._is_filter_on = True
         self._is_errors_only = False
@@ -84,7 +87,7 @@ class Listing:
     @property
     def is_narrowed(self) -> bool:
         """True when some rows may be left out."""
-        return self._is_errors_only or (self._is_filter_on and not self._filter.is_empty)
+        return self._is_errors_only or self.marked.is_only or (self._is_filter_on and not self._filter.is_empty)
 
     @property
     def sort(self) -> str:
@@ -165,6 +168,13 @@ class Listing:
             return None
         return place if self._is_ascending else len(self._visible) - 1 - place
 
+    def next_match(self, start: int, step: int, now: float) -> int | None:
+        """The nearest place after `start`, or before it with a step of -1, whose row the filter accepts,
+        also while it is off; from the other end on when there is none, None when no row is accepted."""
+        size = len(self)
+        places = ((start + step * far) % size for far in range(1, size + 1))
+        return next((place for place in places if self._filter.matches(self.at(place), now)), None)
+
     # --- keeping in step
 
     def changed(self, row: Row, now: float, *, is_new: bool) -> None:
@@ -188,6 +198,10 @@ class Listing:
 
     def removed(self, row: Row) -> None:
         """A row left the map."""
+        was_only = self.marked.is_only
+        self.marked.discard(row.view.id)
+        if was_only and not self.marked.is_only:
+            self._is_stale = True
         if self._sort != "time":
             self._is_stale = True
             return
@@ -216,6 +230,8 @@ class Listing:
 
     def _accepts(self, view: RequestView, now: float) -> bool:
         if self._is_errors_only and view.state not in _BAD:
+            return False
+        if self.marked.is_only and view.id not in self.marked:
             return False
         return not self._is_filter_on or self._filter.matches(view, now)
 

@@ -6,6 +6,7 @@ span from outside text passes it through `safe_text` first. No markup exists on 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from rich.cells import cell_len, set_cell_size
@@ -87,6 +88,24 @@ class PaintedStrip(Strip):
         if cuts == [self.cell_length]:
             return [self]
         return super().divide(cuts)
+
+
+def lit(line: Line, pattern: re.Pattern[str]) -> Line:
+    """The line with everything that the pattern finds in one of its spans in the role `match`."""
+    found: Line = []
+    for text, role in line:
+        at = 0
+        for match in pattern.finditer(text):
+            start, end = match.span()
+            if start == end:
+                continue
+            if start > at:
+                found.append((text[at:start], role))
+            found.append((text[start:end], "match"))
+            at = end
+        if at < len(text):
+            found.append((text[at:], role))
+    return found
 
 
 def strip_of(line: Line, width: int, palette: Palette, ground: str = "base") -> Strip:

@@ -42,6 +42,7 @@ class SavedView(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     query: str = ""
     sort: str = "time"
     is_ascending: bool = False
+    is_errors_only: bool = False
     columns: ColumnChoice | None = None
     """None is the default columns."""
 

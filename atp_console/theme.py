@@ -66,7 +66,10 @@ THEMES: dict[str, Theme] = {
     **{name: theme for name, theme in BUILTIN_THEMES.items() if not theme.ansi},
 }
 
-ROLES = ("text", "strong", "muted", "accent", "ok", "warn", "bad", "hit", "stream", "title", "key", "rule", "rule_on")
+ROLES = (
+    *("text", "strong", "muted", "accent", "ok", "warn", "bad", "hit", "stream", "title", "key", "rule", "rule_on"),
+    "match",
+)
 GROUNDS = ("base", "bar", "cursor", "cursor_off")
 """Backgrounds: the screen, header and footer, the selected row with and without focus."""
 
@@ -109,6 +112,7 @@ def palette_of(theme: Theme) -> Palette:
         "key": accent,
         "rule": base.blend(text, 0.22),
         "rule_on": accent,
+        "match": text,
     }
     colours: dict[str, dict[str, Color]] = {}
     styles: dict[str, dict[str, Style]] = {}
@@ -118,7 +122,12 @@ def palette_of(theme: Theme) -> Palette:
             for role, colour in wanted.items()
         }
         styles[ground] = {
-            role: Style(color=colour.rich_color, bgcolor=behind.rich_color, bold=role in _BOLD)
+            role: Style(
+                color=colour.rich_color,
+                bgcolor=behind.rich_color,
+                bold=role in _BOLD,
+                reverse=True if role == "match" else None,
+            )
             for role, colour in colours[ground].items()
         }
     return Palette(styles, colours, grounds)
@@ -151,4 +160,4 @@ def luminance(colour: Color) -> float:
 
 
 _OWN = frozenset(theme.name for theme in OWN_THEMES)
-_BOLD = frozenset({"strong", "title", "key"})
+_BOLD = frozenset({"strong", "title", "key", "match"})

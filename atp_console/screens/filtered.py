@@ -7,14 +7,16 @@ mistake leaves out only the term it is in, so the list stays calm under the typi
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from atp_console import format as fmt
 from atp_console.desk import Desk
 from atp_console.listing import EVERYTHING, Listing
 from atp_console.paint import Line, fit
+from atp_console.screens.lists import ListActs
 from atp_console.screens.request_acts import RequestActs
 from atp_console.widgets.bars import FilterBar
-from atp_console.widgets.columns import REQUEST_COLUMNS
+from atp_console.widgets.columns import request_catalog
 from atp_console.widgets.table import Table
 from atp_engine.core.filter import Filter, FilterError, parse
 from atp_engine.core.filter_fields import FIELDS
@@ -25,15 +27,18 @@ _EXAMPLE = "model:claude* ttft>2s -state:ok   also status:429|500 cost>$0.01 sin
 _LAST_WORD = re.compile(r"(?:^|[\s(|])[-!]*([a-z/]+)$")
 
 
-class FilteredRequests(RequestActs):
+class FilteredRequests(RequestActs, ListActs):
     """Mixed into Live: what narrows the list."""
 
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk)
         self.problem: FilterError | None = None
+        self._was_marked_only = False
+        self.catalog = request_catalog(desk.now, "requests", "Requests")
         self.requests = Table[RequestView](
-            desk.look, REQUEST_COLUMNS, lambda view: view.id, model=desk.state.listing, id="requests"
+            desk.look, self.catalog.usual, lambda view: view.id, model=desk.state.listing, id="requests"
         )
+        self.set_up_list(self.requests, self.catalog, desk.state.listing.marked)
         self.filter_bar = FilterBar(desk.look, self.verdict, _EXAMPLE, id="filter")
 
     @property
@@ -49,7 +54,7 @@ class FilteredRequests(RequestActs):
             text = safe_text(f"{glyphs.bad} {self.problem.message}{hint}", limit=200)
             return [[(fit(text, width - 1, mark=glyphs.cut), "bad")]]
         if not self.listing.is_filter_on:
-            return [[("filter is off ", "warn"), ("\\", "key"), (" on", "muted")]]
+            return [[("filter off ", "warn"), ("\\", "key"), (" on  ", "muted"), ("n N", "key"), (" matches", "muted")]]
         if self.listing.filter.is_empty:
             return [[("enter accepts, esc leaves", "muted")]]
         found = f"{fmt.grouped(len(self.listing))} of {fmt.grouped(self.desk.state.request_count)}"
@@ -67,6 +72,7 @@ class FilteredRequests(RequestActs):
         if wanted.query != self.listing.filter.query or not self.listing.is_filter_on:
             self.listing.set_filter(wanted, self.desk.now())
             self.requests.sync()
+        self.requests.seek(self.listing.filter.sought)
         self.filter_bar.set_class(self.problem is not None, "-mistake")
         self.paint_all()
 
@@ -109,6 +115,40 @@ class FilteredRequests(RequestActs):
         if not self.listing.filter.is_empty:
             self.listing.toggle_filter(self.desk.now())
             self.paint_all()
+
+    def do_match_next(self) -> None:
+        """The next row that the filter accepts."""
+        self._to_match(1)
+
+    def do_match_previous(self) -> None:
+        """The row before that the filter accepts."""
+        self._to_match(-1)
+
+    def _to_match(self, step: int) -> None:
+        listing, table = self.listing, self.requests
+        if listing.filter.is_empty:
+            self.tell("There is no filter to find matches of: / writes one.")
+            return
+        start = table.cursor
+        place = listing.next_match(start, step, self.desk.now())
+        if place is None:
+            self.tell("No row matches the filter.")
+            return
+        table.go(place)
+        if (place - start) * step <= 0:
+            self.tell("It is the only match." if place == start else f"On from the {'top' if step > 0 else 'end'}.")
+        self.paint_all()
+
+    def refill(self, table: Table[Any]) -> None:
+        """The listing leaves out what is not marked, or shows it again."""
+        listing, is_only = self.listing, self.listing.marked.is_only
+        if listing.is_frozen and is_only is not self._was_marked_only:
+            listing.thaw(self.desk.now())
+        elif is_only or self._was_marked_only:
+            listing.rebuild(self.desk.now())
+        self._was_marked_only = is_only
+        self.requests.sync()
+        self.paint_all()
 
     def do_errors(self) -> None:
         """Only failures, or all."""

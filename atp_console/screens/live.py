@@ -20,7 +20,7 @@ from atp_console.paint import Line
 from atp_console.preview import Preview
 from atp_console.screens.base import Due, Go
 from atp_console.screens.dialogs import Item, Picker
-from atp_console.screens.filtered import FilteredRequests
+from atp_console.screens.views import SavedViews
 from atp_console.widgets.columns import DEPLOYMENT_PANE_COLUMNS, SESSION_PANE_COLUMNS, name
 from atp_console.widgets.first_run import FirstRunPane
 from atp_console.widgets.live_panes import EnginePane, TailPane, WhyPane
@@ -35,13 +35,13 @@ _OLDER_PAGES = 5
 _WITHOUT_REQUESTS = frozenset({"copy", "test"})
 
 
-class LiveScreen(FilteredRequests):
+class LiveScreen(SavedViews):
     """The first screen."""
 
-    SCOPES = (Scope.LIST, Scope.LIVE)
+    SCOPES = (Scope.LIST, Scope.TABLE, Scope.LIVE)
     TAB = "live"
     NAME = "Live"
-    BINDINGS = bindings_of(Scope.LIST, Scope.LIVE)
+    BINDINGS = bindings_of(Scope.LIST, Scope.TABLE, Scope.LIVE)
 
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk)
@@ -84,6 +84,8 @@ class LiveScreen(FilteredRequests):
         """Follows the newest request at first."""
         super().on_mount()
         self.requests.is_following = True
+        if self.desk.preferences.problem:
+            self.tell(safe_text(self.desk.preferences.problem, limit=200), severity="warning")
         self.set_interval(_ASK_S, self._ask_preview)
 
     def home_pane(self) -> Pane:
@@ -115,6 +117,7 @@ class LiveScreen(FilteredRequests):
             return
         if Due.SIDE in due:
             self.listing.refresh(self.desk.now())
+            self.requests.grow_old()
         if due & {Due.LIST, Due.SIDE}:
             self.requests.sync()
             self.requests.repaint()
@@ -165,11 +168,14 @@ class LiveScreen(FilteredRequests):
         glyphs = self.desk.look.glyphs
         if self.is_first_run:
             return []
+        mode = self.marked_mode()
         if self.listing.is_frozen:
-            return [(f"{glyphs.frozen} FROZEN", "warn")]
-        if self.requests.is_following:
-            return [(f"{glyphs.down} FOLLOW", "ok")]
-        return [("pinned", "muted")]
+            words: Line = [(f"{glyphs.frozen} FROZEN", "warn")]
+        elif self.requests.is_following:
+            words = [(f"{glyphs.down} FOLLOW", "ok")]
+        else:
+            words = [("pinned", "muted")]
+        return [*mode, ("  ", "text"), *words] if mode else words
 
     def _requests_heading(self) -> tuple[Line, Line]:
         listing, glyphs, table = self.listing, self.desk.look.glyphs, self.requests
@@ -183,6 +189,8 @@ class LiveScreen(FilteredRequests):
             left.append((f"{dot}errors only", "bad"))
         direction = glyphs.up if listing.is_ascending else glyphs.down
         left.append((f"{dot}{listing.sort} {direction}", "muted"))
+        if self.shown_view:
+            left += [(f"{dot}view ", "muted"), (name(self.shown_view), "accent")]
         right: Line = []
         if listing.is_frozen:
             right = [(f"{glyphs.frozen} +{fmt.grouped(listing.new_while_frozen)} new", "warn")]
@@ -204,7 +212,10 @@ class LiveScreen(FilteredRequests):
     # --- actions
 
     def back(self) -> bool:
-        """Leaves the text field, clears the filter, ends zoom, errors-only and freeze, in that order."""
+        """Leaves the text field, shows all beside the marked, clears the filter, ends zoom, errors-only and
+        freeze, in that order."""
+        if not self.filter_bar.is_editing and self.leave_marked():
+            return True
         if self.leave_filter():
             return True
         if self.end_zoom():

@@ -10,11 +10,12 @@ from atp_console.actions import Scope, bindings_of
 from atp_console.desk import Desk, Undo
 from atp_console.look import Look
 from atp_console.paint import Line, cells, wrapped
-from atp_console.screens.base import ConsoleScreen, Due, Go
+from atp_console.screens.base import Due, Go
 from atp_console.screens.dialogs import Choice, Question
-from atp_console.widgets.columns import DEPLOYMENT_COLUMNS, REQUEST_COLUMNS, name
+from atp_console.screens.lists import ListActs
+from atp_console.widgets.columns import DEPLOYMENTS, name, request_catalog
 from atp_console.widgets.pane import Pane
-from atp_console.widgets.table import Column, Table
+from atp_console.widgets.table import Table
 from atp_engine.core.text import safe_text
 from atp_engine.core.views import DeploymentView, RequestView
 
@@ -22,26 +23,28 @@ _LATEST = 100
 _OPPOSITES = {"drain": "close", "disable": "enable", "enable": "disable", "open": "close"}
 _ERROR_CAP = 300
 _TITLES = ("TIME", "SESSION", "ASKED → SERVED", "STATE", "TTFT", "TOTAL", "COST")
-_COLUMNS: tuple[Column[RequestView], ...] = tuple(one for one in REQUEST_COLUMNS if one.title in _TITLES)
 
 
-class ModelsScreen(ConsoleScreen):
+class ModelsScreen(ListActs):
     """Screen 4."""
 
-    SCOPES = (Scope.LIST, Scope.MODELS)
+    SCOPES = (Scope.LIST, Scope.TABLE, Scope.MODELS)
     TAB = "models"
     NAME = "Models"
-    BINDINGS = bindings_of(Scope.LIST, Scope.MODELS)
+    BINDINGS = bindings_of(Scope.LIST, Scope.TABLE, Scope.MODELS)
 
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk)
         look = desk.look
         self._fitted = 0
-        self.deployments = Table[DeploymentView](look, DEPLOYMENT_COLUMNS, lambda view: view.key, id="deployments")
+        self.deployments = Table[DeploymentView](look, DEPLOYMENTS.usual, lambda view: view.key, id="deployments")
+        self.set_up_list(self.deployments, DEPLOYMENTS)
         self.deployments.heading_of = self._heading
         self.deployments.empty_of = lambda: [[], [("No deployment is configured.", "muted")]]
         self.deployment = DeploymentPane(look, id="deployment")
-        self.requests = Table[RequestView](look, _COLUMNS, lambda view: view.id, id="deployment-requests")
+        catalog = request_catalog(desk.now, "deployment-requests", "Latest requests", _TITLES)
+        self.requests = Table[RequestView](look, catalog.usual, lambda view: view.id, id="deployment-requests")
+        self.set_up_list(self.requests, catalog)
         self.requests.heading_of = lambda: ([("Latest requests", "title")], [])
         self.requests.empty_of = lambda: [[("None of the requests held here was served by it.", "muted")]]
 
@@ -61,8 +64,11 @@ class ModelsScreen(ConsoleScreen):
         if Due.SIDE not in due:
             return
         table = self.deployments
+        if table.marked:
+            table.marked.keep(self.desk.state.deployments)
+        self.requests.grow_old()
         table.set_rows(list(self.desk.state.deployments.values()))
-        self._fit(len(table.model))
+        self._fit(len(self.desk.state.deployments))
         self._paint_selected()
 
     def _fit(self, rows: int) -> None:
@@ -181,7 +187,9 @@ class ModelsScreen(ConsoleScreen):
         self.paint_all()
 
     def back(self) -> bool:
-        """Ends zoom, returns to the list."""
+        """Shows all beside the marked, ends zoom, returns to the list."""
+        if self.leave_marked():
+            return True
         if self.end_zoom():
             return True
         if self.focused is not self.deployments:

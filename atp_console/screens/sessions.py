@@ -10,34 +10,40 @@ from atp_console.actions import Scope, bindings_of
 from atp_console.desk import Desk
 from atp_console.paint import Line
 from atp_console.screens.base import Due, Go
+from atp_console.screens.lists import ListActs, words_sought
 from atp_console.screens.session_acts import SessionActing
 from atp_console.widgets.bars import FilterBar
-from atp_console.widgets.columns import REQUEST_COLUMNS, name, session_columns
+from atp_console.widgets.columns import name, request_catalog, session_catalog
 from atp_console.widgets.pane import Pane
-from atp_console.widgets.table import Column, Table
+from atp_console.widgets.table import Table
 from atp_engine.core.views import RequestView, SessionView
 
 _LATEST = 200
 _BUSY_S = 60.0
 _TITLES = ("TIME", "ASKED → SERVED", "STATE", "TTFT", "TOTAL", "TOK/S", "IN", "OUT", "COST")
-_COLUMNS: tuple[Column[RequestView], ...] = tuple(one for one in REQUEST_COLUMNS if one.title in _TITLES)
 
 
-class SessionsScreen(SessionActing):
+class SessionsScreen(SessionActing, ListActs):
     """Screen 2."""
 
-    SCOPES = (Scope.LIST, Scope.SESSIONS, Scope.SESSION)
+    SCOPES = (Scope.LIST, Scope.TABLE, Scope.SESSIONS, Scope.SESSION)
     TAB = "sessions"
     NAME = "Sessions"
-    BINDINGS = bindings_of(Scope.LIST, Scope.SESSIONS, Scope.SESSION)
+    BINDINGS = bindings_of(Scope.LIST, Scope.TABLE, Scope.SESSIONS, Scope.SESSION)
 
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk)
         self._words: list[str] = []
         look = desk.look
-        self.sessions = Table[SessionView](look, session_columns(desk.now()), lambda view: view.id, id="sessions")
+        catalog, of_session = (
+            session_catalog(desk.now),
+            request_catalog(desk.now, "session-requests", "Requests", _TITLES),
+        )
+        self.sessions = Table[SessionView](look, catalog.usual, lambda view: view.id, id="sessions")
+        self.set_up_list(self.sessions, catalog)
         self.sessions.heading_of, self.sessions.empty_of = self._heading, self._empty
-        self.requests = Table[RequestView](look, _COLUMNS, lambda view: view.id, id="session-requests")
+        self.requests = Table[RequestView](look, of_session.usual, lambda view: view.id, id="session-requests")
+        self.set_up_list(self.requests, of_session)
         self.requests.heading_of = self._requests_heading
         self.requests.empty_of = lambda: [[("No request of it is held here.", "muted")]]
         self.filter_bar = FilterBar(look, self._verdict, "words of the id, client, key or title", id="filter")
@@ -59,8 +65,10 @@ class SessionsScreen(SessionActing):
             return
         found = [view for view in self.desk.state.latest_sessions(self.desk.now(), _BUSY_S) if self._is_found(view)]
         table = self.sessions
-        table.columns = session_columns(self.desk.now())
-        table.relayout()
+        if table.marked:
+            table.marked.keep(self.desk.state.sessions)
+        table.grow_old()
+        self.requests.grow_old()
         table.set_rows(found)
         self.filter_bar.repaint()
         self._paint_requests()
@@ -98,7 +106,7 @@ class SessionsScreen(SessionActing):
     def on_filter_bar_typed(self, event: FilterBar.Typed) -> None:
         """Every word must occur."""
         event.stop()
-        self._words = event.text.lower().split()
+        self._find(event.text)
         self.paint_all()
 
     def on_filter_bar_accepted(self, event: FilterBar.Accepted) -> None:
@@ -134,11 +142,17 @@ class SessionsScreen(SessionActing):
         """Opens the line to search in."""
         self.filter_bar.edit()
 
+    def _find(self, text: str) -> None:
+        self._words = text.lower().split()
+        self.sessions.seek(words_sought(self._words, "id", "client", "key_name", "title"))
+
     def back(self) -> bool:
-        """Leaves the search, then clears it."""
+        """Leaves the search, shows all beside the marked, then clears the search."""
+        if not self.filter_bar.is_editing and self.leave_marked():
+            return True
         if self.filter_bar.is_editing or self._words:
             if not self.filter_bar.is_editing or not self._words:
-                self._words = []
+                self._find("")
                 self.filter_bar.set_text("")
             self.sessions.focus()
             self.filter_bar.show(bool(self._words))

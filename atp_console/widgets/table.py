@@ -7,8 +7,9 @@ follows, which keeps the cursor on the top row.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, Protocol, TypeVar
 
 from textual import events
@@ -16,8 +17,11 @@ from textual.message import Message
 from textual.strip import Strip
 
 from atp_console.look import Look
-from atp_console.paint import Line, Span, fit, strip_of
+from atp_console.marks import Marks
+from atp_console.paint import Line, Span, fit, lit, strip_of
+from atp_console.preferences import ColumnChoice
 from atp_console.widgets.pane import Pane
+from atp_engine.core.filter import Sought
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -66,13 +70,19 @@ class Column(Generic[T]):
     title: str
     width: int
     draw: Callable[[T, Look, int], Line]
-    rank: int = 0
+    rank: float = 0
     """Columns with the highest rank are left out first when there is no room; 0 always stays."""
     is_right: bool = False
     grow: int = 0
     """Share of the room that is left over."""
     most: int = 60
     """Widest that growing makes it."""
+    about: str = ""
+    """What it says, for those who choose columns; a column without a word about it is always there."""
+    shows: tuple[str, ...] = ()
+    """Texts of the row that it shows, by their names in the row: what a filter finds in them is lit up."""
+    is_aging: bool = False
+    """It changes with time alone."""
 
 
 def column(
@@ -80,10 +90,13 @@ def column(
     width: int,
     cell: Callable[[T, Look], Span],
     *,
-    rank: int = 0,
+    rank: float = 0,
     is_right: bool = False,
     grow: int = 0,
     most: int = 60,
+    about: str = "",
+    shows: tuple[str, ...] = (),
+    is_aging: bool = False,
 ) -> Column[T]:
     """A column whose cell is one text with one role."""
 
@@ -91,7 +104,41 @@ def column(
         text, role = cell(row, look)
         return [(fit(text, room, is_right=is_right, mark=look.glyphs.cut), role)]
 
-    return Column(title, width, draw, rank, is_right, grow, most)
+    return Column(title, width, draw, rank, is_right, grow, most, about, shows, is_aging)
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog(Generic[T]):
+    """Every column that a list has, and what it is called where the chosen ones are kept."""
+
+    name: str
+    title: str
+    usual: tuple[Column[T], ...]
+    """Those that it shows while nothing is chosen."""
+    more: tuple[Column[T], ...] = ()
+
+    @property
+    def choosable(self) -> dict[str, Column[T]]:
+        """Columns by title that may be shown or not."""
+        return {one.title: one for one in (*self.usual, *self.more) if one.about}
+
+    @property
+    def usual_choice(self) -> ColumnChoice:
+        """The choice that changes nothing."""
+        return ColumnChoice(tuple(one.title for one in self.usual if one.about))
+
+    def chosen(self, choice: ColumnChoice | None) -> tuple[Column[T], ...]:
+        """The columns to show. Names that nothing has (any more) are passed over; one column always stays."""
+        choosable = self.choosable
+        names = [one for one in dict.fromkeys(choice.shown) if one in choosable] if choice is not None else []
+        if choice is None or not names:
+            return self.usual
+        fixed = tuple(one for one in self.usual if not one.about)
+        wanted: list[Column[T]] = []
+        for place, title in enumerate(names):
+            one = choosable[title]
+            wanted.append(replace(one, rank=min(one.rank, 0.1 + place / 1_000)) if title in choice.kept else one)
+        return (*fixed, *wanted)
 
 
 def fitted(columns: Sequence[Column[T]], width: int) -> list[tuple[Column[T], int]]:
@@ -113,6 +160,12 @@ def fitted(columns: Sequence[Column[T]], width: int) -> list[tuple[Column[T], in
             widths[place] += step
             spare -= step
     return list(zip(chosen, widths, strict=True))
+
+
+def _light(sought: Sequence[Sought], shows: Sequence[str]) -> re.Pattern[str] | None:
+    """What is lit up in a column that shows these texts."""
+    sources = [one.pattern.pattern for one in sought if not one.attributes.isdisjoint(shows)]
+    return re.compile("|".join(f"(?:{one})" for one in sources), re.IGNORECASE) if sources else None
 
 
 class Table(Pane, Generic[T]):
@@ -140,6 +193,11 @@ class Table(Pane, Generic[T]):
         super().__init__(look, id=id)
         self.model: Model[T] = model if model is not None else ListModel((), id_of)
         self.columns = columns
+        self.catalog: Catalog[T] | None = None
+        """Given where columns can be chosen."""
+        self.marked: Marks | None = None
+        """Given where rows can be marked."""
+        self._sought: tuple[Sought, ...] = ()
         self.is_following = False
         self.selected_id = ""
         self.top = 0
@@ -151,7 +209,9 @@ class Table(Pane, Generic[T]):
         self._cursor = 0
         self._layout: list[tuple[Column[T], int]] = []
         self._layout_width = -1
-        self._drawn: dict[tuple[str, str], tuple[T, Strip]] = {}
+        self._lights: list[re.Pattern[str] | None] = []
+        """What is lit up, by place in the layout."""
+        self._drawn: dict[tuple[str, str, bool], tuple[T, Strip]] = {}
 
     @property
     def cursor(self) -> int:
@@ -173,9 +233,29 @@ class Table(Pane, Generic[T]):
         """Rows above the visible ones."""
         return self.top
 
+    @property
+    def lead(self) -> int:
+        """Cells before the first column: the cursor, and the marks while there are any."""
+        return 3 if self.marked else 2
+
+    @property
+    def room(self) -> int:
+        """Cells for columns."""
+        return max(0, self.inner_width - self.lead - 1)
+
+    @property
+    def is_aging(self) -> bool:
+        """True when a column that is to be seen changes with time alone."""
+        return any(one.is_aging for one, _ in self._layout)
+
     def heading(self) -> tuple[Line, Line]:
-        """Given by the owner."""
-        return self.heading_of() if self.heading_of else ([], [])
+        """Given by the owner, and how many rows are marked."""
+        left, right = self.heading_of() if self.heading_of else ([], [])
+        if self.marked:
+            glyphs = self.look.glyphs
+            said = " shown" if self.marked.is_only else ""
+            left = [*left, (f" {glyphs.dot} {glyphs.mark} {len(self.marked)} marked{said}", "accent")]
+        return left, right
 
     def move(self, steps: int) -> None:
         """Moves the cursor; leaves following."""
@@ -217,16 +297,21 @@ class Table(Pane, Generic[T]):
 
     def content_strips(self, width: int, height: int) -> list[Strip]:
         """Column titles and the visible rows."""
-        if self._layout_width != width:
-            self._layout = fitted(self.columns, width - 3)
-            self._layout_width = width
+        room = width - self.lead - 1
+        if self._layout_width != room:
+            self._layout = fitted(self.columns, room)
+            self._layout_width = room
+            self._lights = [_light(self._sought, one.shows) for one, _ in self._layout]
             self._drawn.clear()
         palette = self.look.palette
-        titles: Line = [("  ", "muted")]
+        titles: Line = [(" " * self.lead, "muted")]
         for one, room in self._layout:
             title = one.title.replace("→", self.look.glyphs.arrow)
             titles.append((fit(title, room, is_right=one.is_right) + " ", "muted"))
         strips = [strip_of(titles, width, palette)] if self.has_titles else []
+        if not len(self.model) and self.marked and self.marked.is_only:
+            words: Line = [("  None of the marked rows is here now. ", "text"), ("M", "key"), (" shows all.", "muted")]
+            return [*strips, strip_of([], width, palette), strip_of(words, width, palette)]
         if not len(self.model) and self.empty_of:
             strips += [strip_of([("  ", "text"), *line], width, palette) for line in self.empty_of()]
             return strips
@@ -239,14 +324,20 @@ class Table(Pane, Generic[T]):
         ground = "base"
         if index == self._cursor:
             ground = "cursor" if self.has_focus or self.is_always_active else "cursor_off"
-        key = (self._id_of(row), ground)
+        row_id = self._id_of(row)
+        is_marked = self.marked is not None and row_id in self.marked
+        key = (row_id, ground, is_marked)
         known = self._drawn.get(key)
         if known is not None and known[0] is row:
             return known[1]
         look = self.look
-        line: Line = [(look.glyphs.cursor + " " if ground == "cursor" else "  ", "accent")]
-        for one, room in self._layout:
-            line += one.draw(row, look, room)
+        cursor = look.glyphs.cursor if ground == "cursor" else " "
+        line: Line = [(cursor + ("" if self.marked else " "), "accent")]
+        if self.marked:
+            line.append((look.glyphs.mark + " " if is_marked else "  ", "key"))
+        for (one, room), light in zip(self._layout, self._lights, strict=True):
+            cell = one.draw(row, look, room)
+            line += cell if light is None else lit(cell, light)
             line.append((" ", "text"))
         strip = strip_of(line, width, look.palette, ground)
         if len(self._drawn) >= _STRIP_CAP:
@@ -255,10 +346,25 @@ class Table(Pane, Generic[T]):
         return strip
 
     def set_rows(self, rows: Sequence[T]) -> None:
-        """Shows these rows; the selected one stays selected if it is among them."""
+        """Shows these rows; the selected one stays selected if it is among them. Of a list that shows
+        only what is marked, only that."""
+        if self.marked is not None and self.marked.is_only:
+            rows = [row for row in rows if self._id_of(row) in self.marked]
         self.model = ListModel(rows, self._id_of)
         self.sync()
         self.repaint()
+
+    def seek(self, sought: tuple[Sought, ...]) -> None:
+        """Lights up these texts from now on."""
+        if sought != self._sought:
+            self._sought = sought
+            self.relayout()
+
+    def choose(self, choice: ColumnChoice | None) -> None:
+        """Shows the chosen columns of the catalog, None its usual ones."""
+        if self.catalog is not None:
+            self.columns = self.catalog.chosen(choice)
+            self.relayout()
 
     def relayout(self) -> None:
         """Lays the columns out and draws every row anew: `columns` was replaced."""
@@ -273,6 +379,11 @@ class Table(Pane, Generic[T]):
         if self._painted_with is not self.look.palette:
             self.forget_drawn()
         super().repaint()
+
+    def grow_old(self) -> None:
+        """Draws every row anew next time where time alone changes rows."""
+        if self.is_aging:
+            self._drawn.clear()
 
     def _select(self, index: int) -> None:
         rows = len(self.model)
