@@ -14,6 +14,7 @@ import msgspec
 
 from atp_engine.core.types import NO_USAGE, TokenUsage
 from atp_engine.dialects import ir, seals, text_marks
+from atp_engine.dialects.openai_responses_tools import call_item, call_lead, own_names
 from atp_engine.dialects.openai_responses_wire import (
     Answer,
     Item,
@@ -123,6 +124,7 @@ def reason_of(answer: Answer, parts: list[ir.Part]) -> ir.FinishReason:
 def encode_reply(result: ir.ChatResult) -> bytes:
     """The answer as a response object; text and refusals in a row make one message."""
     suffix = suffix_of(result.id)
+    names = own_names(result.echo)
     output: list[dict[str, Any]] = []
     for part in result.parts:
         number = len(output)
@@ -135,7 +137,9 @@ def encode_reply(result: ir.ChatResult) -> bytes:
         elif isinstance(part, ir.Reasoning):
             output.append(reasoning_item(f"rs_{suffix}_{number}", part.text, sealed_content(part)))
         elif isinstance(part, ir.ToolCall):
-            output.append(call_item(f"fc_{suffix}_{number}", part.id, part.name, part.arguments or "{}"))
+            own = names.get(part.name)
+            item_id = f"{call_lead(own)}_{suffix}_{number}"
+            output.append(call_item(item_id, part.id, part.name, part.arguments or "{}", own, "completed"))
     status = status_of(result.finish_reason)
     if status == "incomplete" and output and output[-1]["type"] != "reasoning":
         output[-1]["status"] = status
@@ -221,15 +225,3 @@ def reasoning_item(id: str, text: str, sealed: str | None) -> dict[str, Any]:
     summary = [{"type": "summary_text", "text": text}] if text else []
     item: dict[str, Any] = {"id": id, "type": "reasoning", "summary": summary}
     return {**item, "encrypted_content": sealed} if sealed else item
-
-
-def call_item(id: str, call_id: str, name: str, arguments: str, status: str = "completed") -> dict[str, Any]:
-    """A function call."""
-    return {
-        "id": id,
-        "type": "function_call",
-        "status": status,
-        "arguments": arguments,
-        "call_id": call_id,
-        "name": name,
-    }

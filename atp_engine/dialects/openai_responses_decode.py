@@ -1,7 +1,7 @@
 """OpenAI Responses requests read into `ir`, whole and checked; called for translations and simulations.
 
-Items of the assistant in a row (reasoning, a message, its calls) are one turn. Hosted tools (web
-search and the like) are named as dropped: other vendors have none of them.
+Items of the assistant in a row (reasoning, a message, its calls) are one turn. What hosted tools (web search and
+the like) did is named as dropped: other vendors have none of them.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import msgspec
 
 from atp_engine.core.errors import InvalidRequest
 from atp_engine.dialects import ir
-from atp_engine.dialects.fields import BOOL, CONTENT, COUNT, FLOAT, ITEMS, RAW, STR, STR_OR_OBJECT, STRINGS, Fields
+from atp_engine.dialects.fields import BOOL, CONTENT, COUNT, FLOAT, ITEMS, RAW, STR, STRINGS, Fields
 from atp_engine.dialects.images import document_from_url, image_from_url
-from atp_engine.dialects.openai_chat_decode import possible_choice
 from atp_engine.dialects.openai_knobs import take_shared, take_tier, take_user
 from atp_engine.dialects.openai_responses_answers import BUILT_UPON, thinking_of
+from atp_engine.dialects.openai_responses_tools import custom_arguments, flat_name, read_tools
 from atp_engine.dialects.reading import NULL
 
 _ROLES = {
@@ -25,6 +25,14 @@ _ROLES = {
 }
 _FINISHED_WORK = frozenset({"web_search_call", "file_search_call", "code_interpreter_call", "image_generation_call"})
 """Items that tell what the vendor's own tools did; the answer built on them is a message of its own."""
+_CALLS = {
+    "function_call": "arguments",
+    "custom_tool_call": "input",
+    "local_shell_call": "action",
+    "shell_call": "action",
+    "apply_patch_call": "operation",
+}
+"""Items that are calls, and where each says what is wanted."""
 SEALED = "reasoning.encrypted_content"
 PROBED = "message.output_text.logprobs"
 """What `include` holds when the tokens' probabilities are wanted."""
@@ -37,7 +45,7 @@ def decode_request(body: bytes) -> ir.ChatRequest:
     model = top.need("model", STR)
     _refuse_state(top)
     messages = _instructions(top) + _input(top)
-    tools, choice = _tools(top)
+    tools, choice = read_tools(top)
     form, verbosity = _text(top)
     thinking = _thinking(top)
     request = ir.ChatRequest(
@@ -145,15 +153,24 @@ def _item(fields: Fields, kind: str) -> tuple[ir.Role, tuple[ir.Part, ...]]:
         if role is None:
             raise fields.wrong("role", "must be user, assistant, system or developer")
         return role, _content(fields, role)
-    if kind == "function_call":
-        call_id = fields.need("call_id", STR)
-        return ir.Role.ASSISTANT, (ir.ToolCall(call_id, fields.need("name", STR), fields.need("arguments", STR)),)
-    if kind == "function_call_output":
+    if kind in _CALLS:
+        return ir.Role.ASSISTANT, (_call(fields, kind),)
+    if kind.removesuffix("_output") in _CALLS and kind != kind.removesuffix("_output"):
         fields.skip("name")
-        return ir.Role.USER, (_result(fields),)
+        return ir.Role.USER, (_result(fields, is_shell=kind == "shell_call_output"),)
     if kind == "reasoning":
         return ir.Role.ASSISTANT, _reasoning(fields)
     raise fields.unsupported(f"an item of type {kind}")
+
+
+def _call(fields: Fields, kind: str) -> ir.ToolCall:
+    """A call of any kind of tool; those of the vendor's own kinds count as calls of a function of that name."""
+    call_id, member = fields.need("call_id", STR), _CALLS[kind]
+    if kind in ("function_call", "custom_tool_call"):
+        name = flat_name(fields.need("name", STR), fields.take("namespace", STR) or "")
+        said = fields.need(member, STR)
+        return ir.ToolCall(call_id, name, said if kind == "function_call" else custom_arguments(said))
+    return ir.ToolCall(call_id, kind.removesuffix("_call"), bytes(fields.need(member, RAW)).decode())
 
 
 def _content(fields: Fields, role: ir.Role) -> tuple[ir.Part, ...]:
@@ -210,9 +227,11 @@ def _file(part: Fields) -> ir.Document:
     return document
 
 
-def _result(fields: Fields) -> ir.ToolResult:
+def _result(fields: Fields, *, is_shell: bool = False) -> ir.ToolResult:
     call_id = fields.need("call_id", STR)
     output = fields.need("output", CONTENT)
+    if is_shell:
+        output = output if isinstance(output, str) else msgspec.json.encode(output).decode()
     if isinstance(output, str):
         return ir.ToolResult(call_id, (ir.Text(output),) if output else ())
     parts: list[ir.Text | ir.Image | ir.Document] = []
@@ -232,48 +251,6 @@ def _reasoning(fields: Fields) -> tuple[ir.Part, ...]:
     text = "\n\n".join(dict.fromkeys(texts))
     part = thinking_of(sealed, item_id, text)
     return (part,) if part.text or part.signature else ()
-
-
-def _tools(top: Fields) -> tuple[tuple[ir.Tool, ...], ir.ToolChoice | None]:
-    tools: list[ir.Tool] = []
-    for fields in top.children("tools"):
-        kind = fields.need("type", STR)
-        if kind != "function":
-            top.dropped.add(f"tools[].{kind}")
-            continue
-        tools.append(
-            ir.Tool(
-                name=fields.need("name", STR),
-                description=fields.take("description", STR) or "",
-                parameters=fields.take("parameters", RAW) or msgspec.Raw(b""),
-                is_strict=fields.take("strict", BOOL) or False,
-            )
-        )
-        fields.close()
-    choice, allowed = _choice(top)
-    if allowed is not None:
-        tools = [tool for tool in tools if tool.name in allowed]
-    return tuple(tools), possible_choice(tools, choice, top)
-
-
-def _choice(top: Fields) -> tuple[ir.ToolChoice | None, set[str] | None]:
-    """The tool choice, and the names it is limited to (`allowed_tools`)."""
-    value = top.take("tool_choice", STR_OR_OBJECT)
-    if value is None:
-        return None, None
-    if isinstance(value, str):
-        if value not in ("auto", "none", "required"):
-            raise top.wrong("tool_choice", "must be none, auto, required or an object")
-        return ir.ToolChoice(value), None
-    fields = Fields(value, top.at("tool_choice"), top.dropped)
-    kind = fields.need("type", STR)
-    if kind == "allowed_tools":
-        names = {tool.take("name", STR) or "" for tool in fields.children("tools")}
-        return ir.ToolChoice(fields.take("mode", STR) or "auto"), names
-    if kind != "function":
-        top.dropped.add("tool_choice")
-        return None, None
-    return ir.ToolChoice("named", fields.need("name", STR)), None
 
 
 def _text(top: Fields) -> tuple[ir.JsonFormat | None, str]:

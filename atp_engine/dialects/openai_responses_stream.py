@@ -17,7 +17,6 @@ from atp_engine.core.types import NO_USAGE
 from atp_engine.dialects import ir, text_marks
 from atp_engine.dialects.codec import StreamDecoder, StreamEncoder
 from atp_engine.dialects.openai_responses_answers import (
-    call_item,
     finished,
     message_item,
     reason_of,
@@ -30,6 +29,7 @@ from atp_engine.dialects.openai_responses_answers import (
     text_part,
     thinking_of,
 )
+from atp_engine.dialects.openai_responses_tools import Own, call_item, call_lead, own_names
 from atp_engine.dialects.openai_responses_wire import (
     Answer,
     Event,
@@ -51,12 +51,13 @@ def stream_encoder(*, wants_usage: bool) -> StreamEncoder:
 class _Call:
     """A call whose arguments are still arriving."""
 
-    __slots__ = ("call_id", "name", "output_index", "pieces")
+    __slots__ = ("call_id", "name", "output_index", "own", "pieces")
 
-    def __init__(self, output_index: int, call_id: str, name: str) -> None:
+    def __init__(self, output_index: int, call_id: str, name: str, own: Own | None) -> None:
         self.output_index = output_index
         self.call_id = call_id
         self.name = name
+        self.own = own
         self.pieces: list[str] = []
 
 
@@ -70,6 +71,7 @@ class _Encoder:
         "_items",
         "_kind",
         "_logprobs",
+        "_names",
         "_number",
         "_parts",
         "_pieces",
@@ -91,6 +93,7 @@ class _Encoder:
         self._logprobs: list[msgspec.Raw] = []
         self._pieces: list[str] = []
         self._calls: dict[int, _Call] = {}
+        self._names: dict[str, Own] = {}
         self._usage = NO_USAGE
         self._reason = ir.FinishReason.STOP
 
@@ -112,6 +115,7 @@ class _Encoder:
             case ir.Started(id, model, created, _, echo):
                 self._suffix = suffix_of(id)
                 self._head = response_head(id, model, created, echo)
+                self._names = own_names(echo)
                 return self._event("response.created", response=self._head) + self._event(
                     "response.in_progress", response=self._head
                 )
@@ -215,8 +219,10 @@ class _Encoder:
 
     def _start_call(self, index: int, call_id: str, name: str) -> bytes:
         written = self._close()
-        call = self._calls[index] = _Call(len(self._items), call_id, name)
-        item = call_item(f"fc_{self._suffix}_{call.output_index}", call_id, name, "", "in_progress")
+        own = self._names.get(name)
+        call = self._calls[index] = _Call(len(self._items), call_id, name, own)
+        item_id = f"{call_lead(own)}_{self._suffix}_{call.output_index}"
+        item = call_item(item_id, call_id, name, "", own, "in_progress")
         self._items.append(item)
         return written + self._event("response.output_item.added", output_index=call.output_index, item=item)
 
@@ -225,6 +231,8 @@ class _Encoder:
         if call is None:
             raise BadUpstreamReply("The provider's stream holds a fragment of a tool call that never began.")
         call.pieces.append(arguments)
+        if call.own is not None and call.own.is_custom:  # its input is known once its arguments are whole
+            return b""
         where = {"item_id": self._items[call.output_index]["id"], "output_index": call.output_index}
         return self._event("response.function_call_arguments.delta", **where, delta=arguments)
 
@@ -232,8 +240,13 @@ class _Encoder:
         arguments = "".join(call.pieces) or "{}"
         item_id = self._items[call.output_index]["id"]
         where = {"item_id": item_id, "output_index": call.output_index}
-        done = self._event("response.function_call_arguments.done", **where, name=call.name, arguments=arguments)
-        return done + self._item_done(call.output_index, call_item(item_id, call.call_id, call.name, arguments))
+        item = call_item(item_id, call.call_id, call.name, arguments, call.own, "completed")
+        if item["type"] == "custom_tool_call":
+            written = self._event("response.custom_tool_call_input.delta", **where, delta=item["input"])
+            done = self._event("response.custom_tool_call_input.done", **where, input=item["input"])
+            return written + done + self._item_done(call.output_index, item)
+        done = self._event("response.function_call_arguments.done", **where, name=item["name"], arguments=arguments)
+        return done + self._item_done(call.output_index, item)
 
     def _item_done(self, place: int, item: dict[str, Any]) -> bytes:
         self._items[place] = item

@@ -160,7 +160,7 @@ REQUESTS: Json = {
             said("Sure?"),
         ]
     ),
-    "custom_call_refused": ask(
+    "custom_call": ask(
         [said("Go"), {"type": "custom_tool_call", "call_id": "c", "name": "patch", "input": "x"}]
     ),
     "item_reference_refused": ask([{"type": "item_reference", "id": "msg_9"}]),
