@@ -10,8 +10,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from textual.binding import Binding, BindingType
-
 
 class Scope(StrEnum):
     """Where an action lives; the value is its heading in the help."""
@@ -68,10 +66,12 @@ ACTIONS: tuple[Action, ...] = (
     Action("pane.next", Scope.GLOBAL, ("tab", "l"), "Next pane", "pane", 45),
     Action("pane.previous", Scope.GLOBAL, ("shift+tab", "h"), "Previous pane"),
     Action("zoom", Scope.GLOBAL, ("plus", "underscore"), "Zoom the pane, or all panes again", "zoom", 46),
+    Action("jump", Scope.GLOBAL, ("ctrl+o",), "Jump: a letter for every pane", "jump", 47),
     Action("palette", Scope.GLOBAL, ("colon", "ctrl+p"), "Find and run any action", "cmd", 98),
     Action("help", Scope.GLOBAL, ("question_mark", "f1"), "Keys of this screen, searchable", "help", 99),
     Action("screenshot", Scope.GLOBAL, ("S",), "Save this screen as SVG and text"),
     Action("theme", Scope.GLOBAL, (), "Choose the colours"),
+    Action("settings.read", Scope.GLOBAL, (), "Read the console's settings again: keys, colours, folder"),
     Action("dashboard", Scope.GLOBAL, (), "Copy a one-time address of the web dashboard", is_mutating=True),
     Action("undo", Scope.GLOBAL, ("u",), "Take the last act back", is_mutating=True),
     Action("back", Scope.GLOBAL, ("escape", "q"), "Back: close, clear or leave", "back", 44),
@@ -205,60 +205,8 @@ ACTIONS: tuple[Action, ...] = (
 )
 BY_ID: dict[str, Action] = {action.id: action for action in ACTIONS}
 
-_BRACKETS = ("left_square_bracket", "right_square_bracket")
-_PRINTABLE = frozenset(
-    ("space", "colon", "question_mark", "slash", "backslash", "minus", "plus", "underscore", *_BRACKETS)
-)
-_DISPLAY = {
-    "colon": ":",
-    "question_mark": "?",
-    "slash": "/",
-    "backslash": "\\",
-    "minus": "-",
-    "plus": "+",
-    "underscore": "_",
-    "left_square_bracket": "[",
-    "right_square_bracket": "]",
-    "escape": "esc",
-    "pagedown": "pgdn",
-    "pageup": "pgup",
-    "shift+tab": "⇧tab",
-}
-
 
 def actions_of(scopes: Iterable[Scope]) -> list[Action]:
     """The actions of some scopes, in the table's order."""
     wanted = frozenset(scopes)
     return [action for action in ACTIONS if action.scope in wanted]
-
-
-def bindings_of(*scopes: Scope) -> list[BindingType]:
-    """Textual bindings for a class that carries out these scopes. Their ids serve `set_keymap`."""
-    return [
-        Binding(
-            ",".join(action.keys),
-            f"act('{action.id}')",
-            action.title,
-            show=False,
-            id=action.id,
-            priority=action.is_priority,
-        )
-        for action in actions_of(scopes)
-        if action.keys
-    ]
-
-
-def is_typed(key: str) -> bool:
-    """True for keys that write a character into a text field that has the focus."""
-    return len(key) == 1 or key in _PRINTABLE
-
-
-def key_label(key: str, *, is_ascii: bool = False) -> str:
-    """A key as people read it: `^d`, `enter` as `↵`, `?`."""
-    if key.startswith("ctrl+"):
-        return "^" + key.removeprefix("ctrl+")
-    if key == "enter":
-        return "enter" if is_ascii else "↵"
-    if key == "shift+tab" and is_ascii:
-        return "s-tab"
-    return _DISPLAY.get(key, key)

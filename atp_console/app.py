@@ -1,4 +1,4 @@
-"""The console's application: one source, one folded state, a tick that repaints, and the global actions.
+"""The console's application: one source, one folded state, a tick that repaints, a person's settings.
 
 `run` is the entry for the command line. The app never holds an engine: it follows a source, and
 quitting says what should become of an engine that this console started.
@@ -14,34 +14,24 @@ import signal
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, tzinfo
-from enum import StrEnum
+from datetime import tzinfo
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Literal
 from urllib.parse import urlsplit
 
 from rich.segment import Segments
 from rich.text import Text
-from textual.app import App
 from textual.filter import ANSIToTruecolor, LineFilter
 from textual.screen import Screen
 
-from atp_console import shots
-from atp_console.actions import BY_ID, Action, Scope, bindings_of, key_label
-from atp_console.desk import Desk, Undo
+from atp_console import settings
+from atp_console.actions import Scope
+from atp_console.desk import Desk
+from atp_console.global_acts import ExitChoice, GlobalActs
 from atp_console.look import look_for
-from atp_console.screens.base import ConsoleScreen, Due, Go
-from atp_console.screens.config import ConfigScreen
-from atp_console.screens.dialogs import Choice, Item, Picker, Question
-from atp_console.screens.keys import KeysScreen
-from atp_console.screens.live import LiveScreen
-from atp_console.screens.logs import LogsScreen
-from atp_console.screens.metrics import MetricsScreen
-from atp_console.screens.models import ModelsScreen
-from atp_console.screens.play import PlayScreen
-from atp_console.screens.request import RequestScreen
-from atp_console.screens.session import SessionScreen
-from atp_console.screens.sessions import SessionsScreen
+from atp_console.screens import catalog
+from atp_console.screens.base import ConsoleScreen, Due
+from atp_console.settings import Settings
 from atp_console.source import AttachedSource, EngineSource, ReadOnlySource
 from atp_console.state import ConsoleState
 from atp_console.theme import DEFAULT_THEME, OWN_THEMES, THEMES, palette_of
@@ -59,20 +49,10 @@ _BUSY_ARRIVALS = 8
 _TOLD_AT_ONCE = 3
 _GC_THRESHOLDS = (1_000, 2, 1_000)
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_DEFAULTS = Settings()
 
 
-class ExitChoice(StrEnum):
-    """How the console ended and what becomes of an engine that it started."""
-
-    LEAVE = "leave"
-    """The engine goes on, or was never ours."""
-    STOP = "stop"
-    """The engine that we started is to be stopped."""
-    CRASHED = "crashed"
-    """The console failed; it has said why. The engine goes on."""
-
-
-class ConsoleApp(App[ExitChoice], inherit_bindings=False):
+class ConsoleApp(GlobalActs, inherit_bindings=False):
     """The application. Tests build it with their own source, clock and zone."""
 
     CSS_PATH = Path(__file__).parent / "styles" / "console.tcss"
@@ -80,17 +60,6 @@ class ConsoleApp(App[ExitChoice], inherit_bindings=False):
     ENABLE_COMMAND_PALETTE = False
     ALLOW_SELECT = False
     DEFAULT_MODE = "live"
-    BINDINGS = bindings_of(Scope.GLOBAL)
-    SCREENS_BY_TAB: ClassVar[dict[str, type[ConsoleScreen]]] = {
-        "live": LiveScreen,
-        "sessions": SessionsScreen,
-        "metrics": MetricsScreen,
-        "models": ModelsScreen,
-        "config": ConfigScreen,
-        "logs": LogsScreen,
-        "play": PlayScreen,
-        "keys": KeysScreen,
-    }
 
     def __init__(
         self,
@@ -104,31 +73,38 @@ class ConsoleApp(App[ExitChoice], inherit_bindings=False):
         now: Callable[[], float] = time.time,
         zone: tzinfo | None = None,
         output_dir: Path | None = None,
+        url: str = "",
+        chosen: Settings = _DEFAULTS,
+        settings_file: Path | None = None,
     ) -> None:
-        """`owns_engine` means that this console started the engine and may stop it. `theme` None or
-        unknown is the default; `output_dir` None is the working directory."""
+        """`owns_engine` means that this console started the engine and may stop it. A `theme` that is not
+        known is the chosen one; `output_dir` None is the chosen one, else the working directory. `url` is
+        where a browser finds the engine, empty where it is for the engine to say."""
         super().__init__()
-        name = theme if theme in THEMES else DEFAULT_THEME
+        name = next(one for one in (theme, chosen.theme, DEFAULT_THEME) if one in THEMES)
         self.source: EngineSource = ReadOnlySource(source) if is_readonly else source
         self.desk = Desk(
             state=ConsoleState(),
-            look=look_for(name, is_ascii=is_ascii, zone=zone),
+            look=look_for(name, is_ascii=is_ascii or chosen.is_ascii, zone=zone),
             source=self.source,
             now=now,
             place=place,
             is_readonly=is_readonly,
-            output_dir=output_dir or Path.cwd(),
+            output_dir=output_dir or chosen.export_dir or Path.cwd(),
+            keys=chosen.keys,
+            url=url,
         )
-        self._owns_engine = owns_engine
+        self._bindings = chosen.keys.bindings((Scope.GLOBAL,))
+        self._chosen, self._settings_file = chosen, settings_file
+        self.owns_engine = owns_engine
         self._painted_requests = self._painted_link = -1
         self._painted_arrived = 0
         self._ticks = 0
-        self._last_tab = "live"
         self._is_frozen_heap = False
         for own in OWN_THEMES:
             self.register_theme(own)
         self.theme = name
-        for tab, screen in self.SCREENS_BY_TAB.items():
+        for tab, screen in catalog.BY_TAB.items():
             self.add_mode(tab, self._factory(screen))
 
     def _factory(self, screen: type[ConsoleScreen]) -> Callable[[], Screen[None]]:
@@ -141,6 +117,7 @@ class ConsoleApp(App[ExitChoice], inherit_bindings=False):
         self.theme_changed_signal.subscribe(self, lambda theme: self._wear(theme.name))
         self.run_worker(self._listen(), name="follow the engine")
         self.set_interval(TICK_S, self._tick)
+        self._tell_problems()
         if not self.is_headless:
             loop = asyncio.get_running_loop()
             for number in _SIGNALS:
@@ -204,6 +181,40 @@ class ConsoleApp(App[ExitChoice], inherit_bindings=False):
                 pane.repaint()
         self.paint_now()
 
+    def _tell_problems(self) -> None:
+        """What was left out of the settings, each with its line; the command lists them all."""
+        problems = self._chosen.problems
+        for one in problems[:_TOLD_AT_ONCE]:
+            self.notify(safe_text(str(one), limit=300), severity="warning", timeout=12, markup=False)
+        if len(problems) > _TOLD_AT_ONCE:
+            more = f"{len(problems) - _TOLD_AT_ONCE} more problems in the settings: atp-console keymap lists them."
+            self.notify(more, severity="warning", timeout=12, markup=False)
+
+    def do_settings_read(self) -> None:
+        """Keys, colours and the folder for exports as the file has them now."""
+        path = self._settings_file
+        if path is None:
+            return
+        self.use(settings.read(path, catalog.SCOPES, THEMES))
+        if not self._chosen.problems and isinstance(self.screen, ConsoleScreen):
+            self.screen.tell(f"Read {path}." if path.exists() else f"There is no {path}: everything is as it comes.")
+
+    def use(self, chosen: Settings) -> None:
+        """From now on these settings count, on every screen."""
+        self._chosen = chosen
+        self.desk.keys = chosen.keys
+        self.desk.output_dir = chosen.export_dir or self.desk.output_dir
+        self._bindings = chosen.keys.bindings((Scope.GLOBAL,))
+        for stack in self._screen_stacks.values():
+            for screen in stack:
+                if isinstance(screen, ConsoleScreen):
+                    screen.bind_keys()
+        if chosen.theme:
+            self.theme = chosen.theme
+        self._tell_problems()
+        self.screen.refresh_bindings()
+        self.paint_now()
+
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Without the filter for ANSI colours: everything here is painted in true colours."""
         return [one for one in super().get_line_filters() if not isinstance(one, ANSIToTruecolor)]
@@ -213,195 +224,6 @@ class ConsoleApp(App[ExitChoice], inherit_bindings=False):
         told = Text(traceback.format_exc(), "red")
         self._exit_renderables.append(Segments(self.console.render(told, self.console.options)))
         self._close_messages_no_wait()
-
-    def leave(self) -> None:
-        """Ends at once, as on a signal: an engine of ours is stopped only when nothing is in flight."""
-        self.exit(ExitChoice.STOP if self._owns_engine and not self._in_flight else ExitChoice.LEAVE)
-
-    @property
-    def _in_flight(self) -> int:
-        engine = self.desk.state.engine
-        return engine.in_flight + engine.queued if engine is not None else 0
-
-    # --- actions
-
-    def action_act(self, id: str) -> None:
-        """Carries out a global action."""
-        action = BY_ID[id]
-        tab = id.removeprefix("screen.")
-        if tab in self.SCREENS_BY_TAB:
-            self._switch(tab)
-        elif not (action.is_mutating and self.desk.is_readonly):
-            getattr(self, action.method)()
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """In read-only mode what changes the engine is not there."""
-        if action == "act" and parameters and str(parameters[0]) in BY_ID:
-            return not (BY_ID[str(parameters[0])].is_mutating and self.desk.is_readonly)
-        return True
-
-    def perform(self, action: Action) -> None:
-        """Carries out any action on the screen that is on top."""
-        if action.scope is Scope.GLOBAL:
-            self.action_act(action.id)
-        elif isinstance(self.screen, ConsoleScreen):
-            self.screen.action_act(action.id)
-
-    def do_screen_last(self) -> None:
-        """The screen before this one."""
-        self._switch(self._last_tab)
-
-    def _switch(self, tab: str) -> None:
-        if not isinstance(self.screen, ConsoleScreen):
-            return
-        if tab == self.current_mode:
-            while len(self.screen_stack) > 1:
-                self.pop_screen()
-            return
-        self._last_tab = self.current_mode
-        self.switch_mode(tab)
-
-    async def on_go(self, event: Go) -> None:
-        """A screen asks for another one."""
-        if event.tab == "request":
-            await self.push_screen(RequestScreen(self.desk, event.id, opened_from=self.current_mode))
-            return
-        if event.tab == "session":
-            await self.push_screen(SessionScreen(self.desk, event.id))
-            return
-        self._last_tab = self.current_mode
-        await self.switch_mode(event.tab)
-        while len(self.screen_stack) > 1:
-            await self.pop_screen()
-        screen = self.screen
-        if isinstance(screen, LiveScreen) and event.query:
-            screen.set_query(event.query)
-        elif isinstance(screen, PlayScreen) and event.replay is not None:
-            screen.show_replay(event.replay)
-        elif isinstance(screen, PlayScreen) and event.id:
-            screen.take(event.id)
-        elif isinstance(screen, ModelsScreen) and event.id:
-            screen.paint_all()
-            screen.deployments.go_to(event.id)
-
-    def do_pane_next(self) -> None:
-        """The focus moves on."""
-        self.screen.focus_next(Pane)
-
-    def do_pane_previous(self) -> None:
-        """The focus moves back."""
-        self.screen.focus_previous(Pane)
-
-    def do_zoom(self) -> None:
-        """One pane, or all."""
-        if isinstance(self.screen, ConsoleScreen):
-            self.screen.toggle_zoom()
-
-    def do_back(self) -> None:
-        """One step back: inside the screen, else to the screen below."""
-        screen = self.screen
-        if isinstance(screen, ConsoleScreen) and screen.back():
-            return
-        if len(self.screen_stack) > 1:
-            self.pop_screen()
-        elif isinstance(screen, ConsoleScreen):
-            screen.tell("Nothing to go back to. ctrl+q quits.")
-
-    def do_undo(self) -> None:
-        """The opposite of the last act."""
-        screen, undo = self.screen, self.desk.undo
-        if not isinstance(screen, ConsoleScreen):
-            return
-        if undo is None:
-            screen.tell("No act can be taken back.")
-            return
-        self.desk.undo = None
-        screen.ask(self._taken_back(screen, undo))
-
-    async def _taken_back(self, screen: ConsoleScreen, undo: Undo) -> None:
-        await undo.take_back()
-        screen.tell(f"Taken back: {undo.what}.")
-        screen.paint_all()
-
-    def do_palette(self) -> None:
-        """Every action that can be run here."""
-        screen = self.screen
-        if isinstance(screen, ConsoleScreen):
-            self._pick("Actions", [(action, list(action.keys)) for action in screen.available_actions()])
-
-    def do_help(self) -> None:
-        """Exactly the keys that work here."""
-        screen = self.screen
-        if isinstance(screen, ConsoleScreen):
-            self._pick(f"Keys in {screen.shown_name}", screen.live_actions())
-
-    def _pick(self, title: str, actions: list[tuple[Action, list[str]]]) -> None:
-        is_ascii = self.desk.look.is_ascii
-        items = [
-            Item(
-                action.id,
-                action.title,
-                " ".join(key_label(key, is_ascii=is_ascii) for key in keys[:2]),
-                action.scope,
-            )
-            for action, keys in actions
-        ]
-
-        def chosen(picked: str | None) -> None:
-            if picked:
-                self.perform(BY_ID[picked])
-
-        self.push_screen(Picker(self.desk.look, title, items, is_searchable=True), chosen)
-
-    def do_theme(self) -> None:
-        """Asks for the colours."""
-        items = [Item(name, name, group="dark" if theme.dark else "light") for name, theme in THEMES.items()]
-
-        def chosen(picked: str | None) -> None:
-            if picked:
-                self.theme = picked
-
-        self.push_screen(Picker(self.desk.look, "Colours", items, is_searchable=True), chosen)
-
-    def do_screenshot(self) -> None:
-        """The screen as two files."""
-        screen = self.screen
-        if isinstance(screen, ConsoleScreen):
-            stamp = datetime.fromtimestamp(self.desk.now(), UTC).strftime("%Y%m%d-%H%M%S")
-            svg, text = shots.svg(self), shots.text(self)
-            screen.save(f"atp-console-{stamp}.txt", lambda: text)
-            screen.save(f"atp-console-{stamp}.svg", lambda: svg)
-
-    def do_dashboard(self) -> None:
-        """Copies a one-time address of the web dashboard."""
-        screen = self.screen
-        if isinstance(screen, ConsoleScreen):
-            screen.ask(self._dashboard(screen))
-
-    async def _dashboard(self, screen: ConsoleScreen) -> None:
-        code = await self.source.launch_code()
-        engine = self.desk.state.engine
-        screen.copy("dashboard address", f"{engine.url if engine else ''}/ui/#code={code.code}")
-
-    def do_quit(self) -> None:
-        """Leaves; asks when an engine of ours has work in flight."""
-        if isinstance(self.screen, Question):
-            return
-        if not self._owns_engine or not self._in_flight or not self.desk.state.is_connected:
-            self.leave()
-            return
-        text = [f"This console started the engine, and {self._in_flight} requests are at work."]
-        choices = [
-            Choice("n", "Stay", ""),
-            Choice("l", "Leave it running", ExitChoice.LEAVE),
-            Choice("s", "Stop it", ExitChoice.STOP),
-        ]
-
-        def answered(picked: str | None) -> None:
-            if picked:
-                self.exit(ExitChoice(picked))
-
-        self.push_screen(Question(self.desk.look, "Quit?", text, choices), answered)
 
 
 def place_of(endpoint: Endpoint) -> str:
@@ -421,20 +243,23 @@ def run(
     is_ascii: bool = False,
     owns_engine: bool = False,
     theme: str | None = None,
-    output_dir: Path | None = None,
+    settings_file: Path | None = None,
 ) -> ExitChoice:
     """Runs the console on this terminal until it is left. Raises EndpointError on a wrong address.
 
     The terminal is restored however it ends: quit, SIGINT, SIGTERM, SIGHUP or a crash.
     """
+    place = place_of(endpoint)
     app = ConsoleApp(
         connect(endpoint, AttachedSource),
-        place=place_of(endpoint),
+        place=place,
         is_readonly=is_readonly,
         is_ascii=is_ascii,
         owns_engine=owns_engine,
         theme=theme,
-        output_dir=output_dir,
+        url="" if place == "local" else endpoint.url,
+        chosen=settings.read(settings_file, catalog.SCOPES, THEMES) if settings_file else _DEFAULTS,
+        settings_file=settings_file,
     )
     choice = app.run()
     return ExitChoice.CRASHED if app.return_code else choice or ExitChoice.LEAVE

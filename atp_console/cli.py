@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from atp_console.commands.command import Place, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from atp_console.commands.command import Command
     from atp_engine.client.endpoint import Endpoint
@@ -62,6 +62,7 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     look.add_argument("--readonly", action="store_true", help="look only: no act is possible")
     look.add_argument("--ascii", action="store_true", help="letters instead of symbols")
     look.add_argument("--theme", help="a Textual theme by name")
+    look.add_argument("--settings", type=Path, metavar="FILE", help="the console's own settings: keys, colours")
 
     parser = argparse.ArgumentParser(
         prog="atp-console",
@@ -89,68 +90,69 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     _add(commands, "status", _status, "what the running engine is doing", [places])
     check = _add(commands, "check", _check, "every problem of a config file", [places])
     check.add_argument("file", nargs="?", type=Path, help="the file (default: the config file)")
-    for name, (summary, command, is_placed) in _COMMANDS.items():
+    for name, (summary, is_placed) in _COMMANDS.items():
         parents = [places] if is_placed else []
-        own = _add(commands, name, partial(_run_command, command), summary, parents)
+        own = _add(commands, name, partial(_run_command, name), summary, parents)
         if name in argv:
-            command().declare(own)
+            _command(name).declare(own)
     _add(commands, "schema", _schema, "JSON Schema of the config file, for editors", [])
     _add(commands, "version", _version, "the version", [])
     return parser
 
 
-def _deployments() -> Command:
-    from atp_console.commands import deployments
+def _command(name: str) -> Command:
+    match name:
+        case "deployments":
+            from atp_console.commands import deployments
 
-    return deployments
+            return deployments
+        case "config":
+            from atp_console.commands import config
 
+            return config
+        case "import":
+            from atp_console.commands import import_config
 
-def _wall() -> Command:
-    from atp_console.commands import wall
+            return import_config
+        case "wall":
+            from atp_console.commands import wall
 
-    return wall
+            return wall
+        case "ledger":
+            from atp_console.commands import ledger
 
+            return ledger
+        case "keymap":
+            from atp_console.commands import keymap
 
-def _keys() -> Command:
+            return keymap
     from atp_console.commands import keys
 
     return keys
 
 
-def _ledger() -> Command:
-    from atp_console.commands import ledger
-
-    return ledger
-
-
-def _config() -> Command:
-    from atp_console.commands import config
-
-    return config
-
-
-def _import() -> Command:
-    from atp_console.commands import import_config
-
-    return import_config
-
-
-_COMMANDS: dict[str, tuple[str, Callable[[], Command], bool]] = {
-    "deployments": ("the deployments as they are now; KEY ACT acts on one", _deployments, True),
-    "config": ("the running config: history, diff, rollback, apply, edit, get, set", _config, True),
-    "import": ("a config from litellm, claude-code-router or llama-swap", _import, True),
-    "wall": ("the fault wall: a misbehaving upstream against this router or any gateway", _wall, False),
-    "ledger": ("what every upstream call cost: verify, export, reconcile", _ledger, True),
-    "keys": ("client keys and admin tokens: create, list, show, rotate, revoke", _keys, True),
+_COMMANDS = {
+    "deployments": ("the deployments as they are now; KEY ACT acts on one", True),
+    "config": ("the running config: history, diff, rollback, apply, edit, get, set", True),
+    "import": ("a config from litellm, claude-code-router or llama-swap", True),
+    "wall": ("the fault wall: a misbehaving upstream against this router or any gateway", False),
+    "ledger": ("what every upstream call cost: verify, export, reconcile", True),
+    "keymap": ("every action of the console with its keys, and what is wrong in console.toml", False),
+    "keys": ("client keys and admin tokens: create, list, show, rotate, revoke", True),
 }
-"""Commands with a module of their own, loaded when named: summary, loader, whether they work at a `Place`."""
+"""Commands with a module of their own, loaded when named: summary, whether they work at a `Place`."""
 
 
-def _run_command(command: Callable[[], Command], arguments: argparse.Namespace) -> int:
+def _run_command(name: str, arguments: argparse.Namespace) -> int:
     placed = arguments if hasattr(arguments, "data_dir") else argparse.Namespace(data_dir=None, config=None)
     environment, paths = _places(placed)
-    place = Place(paths.data_dir, paths.config_file, lambda: _running_endpoint(arguments), environment.editor)
-    return command().run(place, arguments)
+    settings = _settings_file(environment)
+    place = Place(paths.data_dir, paths.config_file, lambda: _running_endpoint(arguments), environment.editor, settings)
+    return _command(name).run(place, arguments)
+
+
+def _settings_file(environment: Environment) -> Path:
+    return environment.config_home / "atp-console" / "console.toml"
 
 
 def _port(text: str) -> int:
@@ -280,10 +282,17 @@ def _serve_arguments(arguments: argparse.Namespace) -> list[str]:
 
 
 def _open(endpoint: Endpoint, arguments: argparse.Namespace, *, is_readonly: bool, owns_engine: bool) -> int:
-    from atp_console.app import ExitChoice, run
+    from atp_console.app import run
+    from atp_console.global_acts import ExitChoice
 
+    chosen = arguments.settings.expanduser().absolute() if arguments.settings else None
     choice = run(
-        endpoint, is_readonly=is_readonly, is_ascii=arguments.ascii, owns_engine=owns_engine, theme=arguments.theme
+        endpoint,
+        is_readonly=is_readonly,
+        is_ascii=arguments.ascii,
+        owns_engine=owns_engine,
+        theme=arguments.theme,
+        settings_file=chosen or _settings_file(_places(arguments)[0]),
     )
     if choice is ExitChoice.STOP:
         _stop_engine(arguments)
@@ -291,17 +300,9 @@ def _open(endpoint: Endpoint, arguments: argparse.Namespace, *, is_readonly: boo
 
 
 def _stop_engine(arguments: argparse.Namespace) -> None:
-    import contextlib
-    import os
-    import signal
+    from atp_console.launch import stop
 
-    from atp_console.launch import running
-
-    _, paths = _places(arguments)
-    found = running(paths.data_dir)  # a record alone may name a process that is somebody else's by now
-    if found is not None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(found[1].pid, signal.SIGTERM)
+    stop(_places(arguments)[1].data_dir)
 
 
 def _attach(arguments: argparse.Namespace) -> int:

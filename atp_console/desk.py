@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from atp_console.keymap import DEFAULT, Keymap
 from atp_console.look import Look
 from atp_console.preferences import Preferences
 from atp_console.source import EngineSource
@@ -37,3 +38,11 @@ class Desk:
     undo: Undo | None = None
     preferences: Preferences = field(default_factory=Preferences)
     """Columns and saved views."""
+    keys: Keymap = DEFAULT
+    url: str = ""
+    """Where a browser finds an engine that is not on this machine."""
+
+    @property
+    def address(self) -> str:
+        """The engine's address for a browser or curl, empty while it is not known."""
+        return (self.url or (self.state.engine.url if self.state.engine is not None else "")).rstrip("/")

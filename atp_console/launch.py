@@ -7,6 +7,9 @@ outlives the console unless the person chooses otherwise.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -90,6 +93,14 @@ def start(data_dir: Path, arguments: list[str]) -> Endpoint:
         time.sleep(0.01)
     process.terminate()
     raise CannotStart(f"the engine did not answer within {START_LIMIT_S:g} s; see {said}")
+
+
+def stop(data_dir: Path) -> None:
+    """Ends the engine that answers for the data directory in an orderly way; none is no matter."""
+    found = running(data_dir)  # a record alone may name a process that is somebody else's by now
+    if found is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(found[1].pid, signal.SIGTERM)
 
 
 def _token(data_dir: Path) -> str:

@@ -6,12 +6,12 @@ A command prints its result to standard output and raises `Refused` with one pla
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Callable
-    from pathlib import Path
 
     from atp_engine.client.endpoint import Endpoint
 
@@ -34,6 +34,8 @@ class Place:
     """The running engine; raises Refused when none answers."""
     editor: str = ""
     """What the person edits text with, empty when the environment does not say."""
+    settings_file: Path = Path("console.toml")
+    """The console's own settings: the person's, whichever engine is meant."""
 
 
 class Command(Protocol):

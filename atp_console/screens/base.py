@@ -21,8 +21,9 @@ from textual.widget import Widget
 from textual.widgets import Input, TextArea
 
 from atp_console import format as fmt
-from atp_console.actions import BY_ID, Action, Scope, actions_of, is_typed
+from atp_console.actions import BY_ID, Action, Scope, actions_of
 from atp_console.desk import Desk
+from atp_console.key_names import is_typed
 from atp_console.paint import Line
 from atp_console.widgets.bars import Bar, hints_line, titled
 from atp_console.widgets.columns import name
@@ -46,15 +47,16 @@ class Due(Enum):
 
 
 TABS = (
-    ("1", "Live", "live"),
-    ("2", "Sessions", "sessions"),
-    ("3", "Metrics", "metrics"),
-    ("4", "Models", "models"),
-    ("5", "Config", "config"),
-    ("7", "Logs", "logs"),
-    ("8", "Play", "play"),
-    ("9", "Keys", "keys"),
+    ("Live", "live"),
+    ("Sessions", "sessions"),
+    ("Metrics", "metrics"),
+    ("Models", "models"),
+    ("Config", "config"),
+    ("Logs", "logs"),
+    ("Play", "play"),
+    ("Keys", "keys"),
 )
+"""Words in the header and the tab that they open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +92,18 @@ class ConsoleScreen(Screen[None], inherit_bindings=False):
     def __init__(self, desk: Desk) -> None:
         super().__init__()
         self.desk = desk
+        self.bind_keys()
         self._head = Bar(desk.look, self._header, id="header")
         self._foot = Bar(desk.look, self._footer, id="footer")
         self._lost = NoticeBox(desk.look, lambda: desk.state.link, id="lost")
+
+    def bind_keys(self) -> None:
+        """Binds the keys of the person who looks."""
+        self._bindings = self.desk.keys.bindings(self.SCOPES)
+
+    def key(self, action_id: str) -> str:
+        """An action's key as it is shown in a text."""
+        return self.desk.keys.label(action_id, is_ascii=self.desk.look.is_ascii)
 
     # --- what subclasses say
 
@@ -174,12 +185,7 @@ class ConsoleScreen(Screen[None], inherit_bindings=False):
         glyphs = look.glyphs
         brand: Line = [("ATP ", "accent"), (self.shown_name, "strong")]
         left: list[tuple[int, Line]] = [(0, brand + self.crumbs()), *self.vital_parts(width)]
-        tabs: list[tuple[int, Line]] = []
-        for key, title, tab in TABS:
-            is_here = tab == self.shown_tab
-            gap = " " if width >= 100 else ""
-            words: Line = [(f"{key}{gap}{title}", "key")] if is_here else [(key, "text"), (f"{gap}{title}", "muted")]
-            tabs.append((0, words))
+        tabs: list[tuple[int, Line]] = [(0, words) for words, _ in self._tab_words(width)]
         right: Line = [("read-only" if self.desk.is_readonly else "rw", "warn" if self.desk.is_readonly else "muted")]
         right.append((f" {glyphs.dot} {self.desk.place}", "muted"))
         if state.engine is not None and state.engine.config_problems:
@@ -188,6 +194,32 @@ class ConsoleScreen(Screen[None], inherit_bindings=False):
             more = f" (+{len(state.engine.warnings) - 1})" if len(state.engine.warnings) > 1 else ""
             tabs.append((2, [(f"{glyphs.half} {safe_text(state.engine.warnings[0], limit=40)}{more}", "warn")]))
         return [titled(left, self.marks(), width, look), titled(tabs, right, width, look)]
+
+    def _tab_words(self, width: int) -> list[tuple[Line, str]]:
+        """The words of each tab, with the tab."""
+        gap = " " if width >= 100 else ""
+        found: list[tuple[Line, str]] = []
+        for title, tab in TABS:
+            key = self.key(f"screen.{tab}")
+            key = "" if key.startswith(":") and len(key) > 1 else key
+            is_here = tab == self.shown_tab
+            words: Line = [(f"{key}{gap}{title}", "key")] if is_here else [(key, "text"), (f"{gap}{title}", "muted")]
+            found.append((words, tab))
+        return found
+
+    def tab_places(self, width: int) -> list[tuple[str, int, str]]:
+        """Tabs with the column of their key in the header's second line, and the key; those that fit."""
+        found: list[tuple[str, int, str]] = []
+        shown = "".join(text for text, _ in self._header(width)[1])
+        at = 0
+        for words, tab in self._tab_words(width):
+            text = "".join(part for part, _ in words)
+            at = shown.find(text, at)
+            if at < 0:
+                break
+            found.append((tab, at, self.key(f"screen.{tab}")))
+            at += len(text)
+        return found
 
     def vital_parts(self, width: int) -> list[tuple[int, Line]]:
         """The engine's vital signs, ranked for the room there is."""

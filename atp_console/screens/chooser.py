@@ -10,7 +10,7 @@ from textual.binding import Binding
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 
-from atp_console.actions import key_label
+from atp_console.key_names import key_label
 from atp_console.look import Look
 from atp_console.paint import Line, packed
 from atp_console.widgets.bars import Bar

@@ -11,7 +11,7 @@ from textual.timer import Timer
 from textual.widgets import TextArea
 
 from atp_console import format as fmt
-from atp_console.actions import Scope, bindings_of
+from atp_console.actions import Scope
 from atp_console.desk import Desk
 from atp_console.look import Look
 from atp_console.paint import Line
@@ -39,7 +39,6 @@ class ConfigScreen(ConsoleScreen):
     SCOPES = (Scope.LIST, Scope.CONFIG)
     TAB = "config"
     NAME = "Config"
-    BINDINGS = bindings_of(Scope.LIST, Scope.CONFIG)
 
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk)

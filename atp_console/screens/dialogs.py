@@ -144,9 +144,33 @@ def _headed(items: Sequence[Item]) -> list[Item]:
     ]
 
 
-def _matches(item: Item, query: str) -> bool:
-    text = f"{item.title} {item.key} {item.group} {item.id}".lower()
-    return all(word in text for word in query.lower().split())
+def ranked(items: Sequence[Item], query: str, *, is_by_key: bool) -> list[Item]:
+    """The items that have every word, what is named so first: an id, a key, the beginning of a title."""
+    words = query.lower().split()
+    if not words:
+        return list(items)
+    exact = query.strip()
+    lower = " ".join(words)
+
+    def place(item: Item) -> int:
+        name = item.id.lower()
+        is_key = exact in item.key.split()
+        if is_key and is_by_key:
+            return 0
+        if lower in (name, name.rpartition(".")[2]):
+            return 1
+        if name.startswith(lower):
+            return 2
+        if is_key:
+            return 3
+        return 4 if item.title.lower().startswith(lower) else 5
+
+    found = [item for item in items if all(word in _text_of(item) for word in words)]
+    return sorted(found, key=place)
+
+
+def _text_of(item: Item) -> str:
+    return f"{item.title} {item.key} {item.group} {item.id}".lower()
 
 
 class Picker(ModalScreen[str]):
@@ -164,8 +188,12 @@ class Picker(ModalScreen[str]):
         Binding("escape", "leave", show=False),
     ]
 
-    def __init__(self, look: Look, title: str, items: Sequence[Item], *, is_searchable: bool) -> None:
+    def __init__(
+        self, look: Look, title: str, items: Sequence[Item], *, is_searchable: bool, is_by_key: bool = False
+    ) -> None:
+        """With `is_by_key` a single character finds the key first, else the name."""
         super().__init__()
+        self._is_by_key = is_by_key
         self._items = items
         self._title = title
         self._look = look
@@ -220,7 +248,7 @@ class Picker(ModalScreen[str]):
     def on_input_changed(self, event: Input.Changed) -> None:
         """Narrows the list."""
         event.stop()
-        self._shown = _headed([item for item in self._items if _matches(item, event.value)])
+        self._shown = _headed(ranked(self._items, event.value, is_by_key=self._is_by_key))
         self._table.set_rows(self._shown)
         self._table.go(0)
 

@@ -9,7 +9,7 @@ from typing import Any
 from textual.app import ComposeResult
 
 from atp_console import format as fmt
-from atp_console.actions import Scope, bindings_of
+from atp_console.actions import Scope
 from atp_console.desk import Desk
 from atp_console.look import Look
 from atp_console.paint import Line, Span
@@ -35,7 +35,6 @@ class KeysScreen(ConsoleScreen):
     SCOPES = (Scope.LIST, Scope.KEYS)
     TAB = "keys"
     NAME = "Keys"
-    BINDINGS = bindings_of(Scope.LIST, Scope.KEYS)
 
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk)

@@ -13,7 +13,7 @@ from textual.containers import Container, Horizontal, Vertical
 
 from atp_console import copying
 from atp_console import format as fmt
-from atp_console.actions import Action, Scope, bindings_of
+from atp_console.actions import Action, Scope
 from atp_console.desk import Desk
 from atp_console.listing import SORT_ORDER
 from atp_console.paint import Line
@@ -41,7 +41,6 @@ class LiveScreen(SavedViews):
     SCOPES = (Scope.LIST, Scope.TABLE, Scope.LIVE)
     TAB = "live"
     NAME = "Live"
-    BINDINGS = bindings_of(Scope.LIST, Scope.TABLE, Scope.LIVE)
 
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk)

@@ -8,7 +8,7 @@ from typing import Any
 from textual.app import ComposeResult
 
 from atp_console import format as fmt
-from atp_console.actions import Scope, bindings_of
+from atp_console.actions import Scope
 from atp_console.desk import Desk
 from atp_console.look import Look
 from atp_console.paint import Line, Span, wrapped
@@ -34,7 +34,6 @@ class LogsScreen(ConsoleScreen):
     SCOPES = (Scope.LIST, Scope.LOGS)
     TAB = "logs"
     NAME = "Logs"
-    BINDINGS = bindings_of(Scope.LIST, Scope.LOGS)
 
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk)

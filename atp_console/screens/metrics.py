@@ -11,7 +11,7 @@ from textual.containers import Container
 from textual.timer import Timer
 
 from atp_console import format as fmt
-from atp_console.actions import Scope, bindings_of
+from atp_console.actions import Scope
 from atp_console.charts import CHARTS
 from atp_console.desk import Desk
 from atp_console.look import Look
@@ -46,7 +46,6 @@ class MetricsScreen(ConsoleScreen):
     SCOPES = (Scope.LIST, Scope.METRICS)
     TAB = "metrics"
     NAME = "Metrics"
-    BINDINGS = bindings_of(Scope.LIST, Scope.METRICS)
 
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk)

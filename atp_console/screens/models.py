@@ -6,7 +6,7 @@ from textual.app import ComposeResult
 from textual.containers import Container
 
 from atp_console import format as fmt
-from atp_console.actions import Scope, bindings_of
+from atp_console.actions import Scope
 from atp_console.desk import Desk, Undo
 from atp_console.look import Look
 from atp_console.paint import Line, cells, wrapped
@@ -31,7 +31,6 @@ class ModelsScreen(ListActs):
     SCOPES = (Scope.LIST, Scope.TABLE, Scope.MODELS)
     TAB = "models"
     NAME = "Models"
-    BINDINGS = bindings_of(Scope.LIST, Scope.TABLE, Scope.MODELS)
 
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk)

@@ -10,7 +10,7 @@ from textual.containers import Container
 from textual.widgets import TextArea
 
 from atp_console import bodies
-from atp_console.actions import Scope, bindings_of
+from atp_console.actions import Scope
 from atp_console.desk import Desk
 from atp_console.paint import Line
 from atp_console.screens.base import ConsoleScreen, Due, Go, Replay
@@ -34,7 +34,6 @@ class PlayScreen(ConsoleScreen):
     SCOPES = (Scope.LIST, Scope.PLAY)
     TAB = "play"
     NAME = "Playground"
-    BINDINGS = bindings_of(Scope.LIST, Scope.PLAY)
 
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk)

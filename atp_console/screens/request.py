@@ -9,7 +9,7 @@ from textual.containers import Container
 
 from atp_console import bodies, copying
 from atp_console import format as fmt
-from atp_console.actions import Scope, bindings_of
+from atp_console.actions import Scope
 from atp_console.desk import Desk
 from atp_console.paint import Line
 from atp_console.screens.base import Due
@@ -32,7 +32,6 @@ class RequestScreen(RequestActs):
 
     SCOPES = (Scope.LIST, Scope.REQUEST)
     NAME = "Request"
-    BINDINGS = bindings_of(Scope.LIST, Scope.REQUEST)
 
     def __init__(self, desk: Desk, id: str, *, opened_from: str) -> None:
         super().__init__(desk)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual.app import ComposeResult
 
 from atp_console import format as fmt
-from atp_console.actions import Action, Scope, bindings_of
+from atp_console.actions import Action, Scope
 from atp_console.desk import Desk
 from atp_console.paint import Line
 from atp_console.screens.base import Due, Go
@@ -28,7 +28,6 @@ class SessionScreen(SessionActing):
     SCOPES = (Scope.LIST, Scope.SESSION)
     TAB = "sessions"
     NAME = "Session"
-    BINDINGS = bindings_of(Scope.LIST, Scope.SESSION)
 
     def __init__(self, desk: Desk, id: str) -> None:
         super().__init__(desk)

@@ -6,7 +6,7 @@ from textual.app import ComposeResult
 from textual.containers import Container
 
 from atp_console import format as fmt
-from atp_console.actions import Scope, bindings_of
+from atp_console.actions import Scope
 from atp_console.desk import Desk
 from atp_console.paint import Line
 from atp_console.screens.base import Due, Go
@@ -29,7 +29,6 @@ class SessionsScreen(SessionActing, ListActs):
     SCOPES = (Scope.LIST, Scope.TABLE, Scope.SESSIONS, Scope.SESSION)
     TAB = "sessions"
     NAME = "Sessions"
-    BINDINGS = bindings_of(Scope.LIST, Scope.TABLE, Scope.SESSIONS, Scope.SESSION)
 
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk)

@@ -13,7 +13,8 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widgets import Input
 
-from atp_console.actions import Action, key_label
+from atp_console.actions import Action
+from atp_console.key_names import key_label
 from atp_console.look import Look
 from atp_console.paint import Line, packed, spread, strip_of, width_of
 from atp_console.widgets.pane import Pane

@@ -25,7 +25,8 @@ from textual.css.types import CSSLocation
 from textual.pilot import Pilot
 
 from atp_console import shots
-from atp_console.app import ConsoleApp, ExitChoice
+from atp_console.app import ConsoleApp
+from atp_console.global_acts import ExitChoice
 from atp_console.screens.base import ConsoleScreen
 from atp_console.screens.live import LiveScreen
 from atp_console.source import EngineSource

@@ -11,7 +11,8 @@ import msgspec
 import pytest
 
 from atp_console import shots
-from atp_console.app import ConsoleApp, ExitChoice
+from atp_console.app import ConsoleApp
+from atp_console.global_acts import ExitChoice
 from atp_console.screens.dialogs import Picker, Question
 from atp_console.screens.live import LiveScreen
 from atp_console.screens.models import ModelsScreen

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from atp_console.actions import ACTIONS, BY_ID, Scope, actions_of, bindings_of, is_typed, key_label
+from atp_console.actions import ACTIONS, BY_ID, Scope, actions_of
 from atp_console.app import ConsoleApp
+from atp_console.key_names import is_typed, key_label
+from atp_console.keymap import DEFAULT
 from atp_console.paint import cells
-from atp_console.screens.base import ConsoleScreen
+from atp_console.screens import catalog
 from atp_console.screens.dialogs import Picker
-from atp_console.screens.request import RequestScreen
-from atp_console.screens.session import SessionScreen
 from tests.support.console import ReplaySource, snapshot_of
 from tests.support.console_driver import driven, on_top
 from tests.support.console_scene import busy_source
 
-_SCREENS: tuple[type[ConsoleScreen], ...] = (*ConsoleApp.SCREENS_BY_TAB.values(), RequestScreen, SessionScreen)
 _WAYS = {
     "live": ["1"],
     "sessions": ["2"],
@@ -32,17 +31,17 @@ _WAYS = {
 def test_every_action_has_a_method_that_does_it() -> None:
     for action in ACTIONS:
         owners = (
-            [ConsoleApp] if action.scope is Scope.GLOBAL else [one for one in _SCREENS if action.scope in one.SCOPES]
+            [ConsoleApp] if action.scope is Scope.GLOBAL else [one for one in catalog.ALL if action.scope in one.SCOPES]
         )
         assert owners, action.id
-        if action.id.removeprefix("screen.") in ConsoleApp.SCREENS_BY_TAB:
+        if action.id.removeprefix("screen.") in catalog.BY_TAB:
             continue
         for owner in owners:
             assert callable(getattr(owner, action.method, None)), f"{owner.__name__} lacks {action.method}"
 
 
 def test_no_key_means_two_things_on_one_screen() -> None:
-    for screen in _SCREENS:
+    for screen in catalog.ALL:
         seen: dict[str, str] = {}
         for action in actions_of((*screen.SCOPES, Scope.GLOBAL)):
             for key in action.keys:
@@ -54,9 +53,7 @@ def test_ids_and_titles_are_unique_and_bindings_carry_the_ids() -> None:
     for scope in Scope:
         titles = [action.title for action in actions_of([scope])]
         assert len(set(titles)) == len(titles)
-    for binding in bindings_of(Scope.LIVE):
-        assert not isinstance(binding, tuple)
-        assert binding.id in BY_ID
+    assert {binding.id for _, binding in DEFAULT.bindings([Scope.LIVE])} <= BY_ID.keys()
 
 
 def test_keys_are_named_as_people_read_them() -> None:
@@ -132,12 +129,3 @@ async def test_the_first_run_offers_only_what_makes_sense_there() -> None:
         assert "test" in footer
         assert "copy" in footer
         assert "cancel" not in footer
-
-
-async def test_keys_can_be_bound_anew() -> None:
-    async with driven(busy_source()) as console:
-        console.app.set_keymap({"errors": "ctrl+e"})
-        await console.press("z")
-        assert "errors only" not in console.text()
-        await console.press("ctrl+e")
-        assert "errors only" in console.text()
