@@ -24,6 +24,7 @@ from atp_engine.core.errors import (
 )
 from atp_engine.core.text import safe_text
 from atp_engine.core.types import Dialect
+from atp_engine.dialects.openai_responses_answers import response_head
 
 HeaderList = list[tuple[bytes, bytes]]
 
@@ -56,6 +57,7 @@ _OPENAI_FAMILY = frozenset(
 )
 _LAST_NUMBER = 2**31 - 1
 """The sequence number of an error that ends a stream: after any other, as nobody counts them all."""
+_RATE_CODES = frozenset({"rate_limit_exceeded", "upstream_rate_limited"})
 _ANTHROPIC_TYPES = {
     401: "authentication_error",
     403: "permission_error",
@@ -146,15 +148,26 @@ def render_problem(problem: Problem, dialect: Dialect | None, request_id: str) -
 
 
 def stream_error_event(error: BaseException, dialect: Dialect, request_id: str) -> bytes:
-    """The event that ends a broken stream: an explicit error, never a success marker."""
+    """What ends a broken stream: an explicit error, never a success marker."""
     body = msgspec.json.encode(_body(problem_of(error), dialect, request_id))
     if dialect is Dialect.ANTHROPIC:
         return b"event: error\ndata: " + body + b"\n\n"
     if dialect is Dialect.OLLAMA:
         return body + b"\n"
     if dialect is Dialect.OPENAI_RESPONSES:
-        return b"event: error\ndata: " + _responses_error(body) + b"\n\n"
+        failed = _responses_failed(body, request_id)
+        return b"event: response.failed\ndata: %b\n\nevent: error\ndata: %b\n\n" % (failed, _responses_error(body))
     return b"data: " + body + b"\n\n"
+
+
+def _responses_failed(body: bytes, request_id: str) -> bytes:
+    """The event by which agents (Codex) learn that an answer failed; helpers of the SDKs wait for it too."""
+    told = msgspec.json.decode(body)["error"]
+    code = "rate_limit_exceeded" if told["code"] in _RATE_CODES else "server_error"
+    head = response_head(request_id, "", 0, {})
+    response = {**head, "status": "failed", "error": {"code": code, "message": told["message"]}}
+    event = {"type": "response.failed", "sequence_number": _LAST_NUMBER - 1, "response": response}
+    return msgspec.json.encode(event)
 
 
 def _responses_error(body: bytes) -> bytes:

@@ -176,6 +176,7 @@ async def test_errors_are_the_sdks_own_and_a_broken_stream_is_never_whole(own: R
             async for event in stream:
                 kinds.append(event.type)  # noqa: PERF401 - the list must hold what came before the error
         assert "response.output_text.delta" in kinds
+        assert kinds[-1] == "response.failed"
         assert "response.completed" not in kinds
     async with client_of(own, "wrong") as stranger:
         with pytest.raises(openai.AuthenticationError):

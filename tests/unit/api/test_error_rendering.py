@@ -10,6 +10,7 @@ import anthropic
 import httpx2
 import openai
 import pytest
+from openai.types.responses import ResponseFailedEvent
 
 from atp_engine.api.errors import dialect_of, render, stream_error_event, whole_seconds
 from atp_engine.core import errors
@@ -35,6 +36,7 @@ from atp_engine.core.errors import (
     WindowExceeded,
 )
 from atp_engine.core.types import Dialect
+from atp_engine.dialects.sse import events
 
 OPENAI = Dialect.OPENAI_CHAT
 ANTHROPIC = Dialect.ANTHROPIC
@@ -194,6 +196,21 @@ def test_a_stream_error_is_an_error_event_and_never_a_success_marker() -> None:
         "error": {"type": "overloaded_error", "message": "busy"},
         "request_id": "req_1",
     }
+
+
+def test_a_responses_stream_fails_first_and_errs_then_and_others_say_it_in_their_way() -> None:
+    ended = stream_error_event(UpstreamRateLimited("slow down"), Dialect.OPENAI_RESPONSES, "req_1")
+    failed, error = [json.loads(event.data or b"") for event in events(ended)]
+    told = ResponseFailedEvent.model_validate(failed)
+    assert (told.response.id, told.response.status) == ("resp_1", "failed")
+    assert told.response.error is not None
+    assert (told.response.error.code, told.response.error.message) == ("rate_limit_exceeded", "slow down")
+    assert (error["type"], error["error"]["message"]) == ("error", "slow down")
+    assert failed["sequence_number"] < error["sequence_number"]
+    gemini = stream_error_event(StreamBroken("it ended early"), Dialect.GEMINI, "req_1")
+    assert json.loads(gemini.removeprefix(b"data: "))["error"]["status"] == "UNAVAILABLE"
+    ollama = stream_error_event(StreamBroken("it ended early"), Dialect.OLLAMA, "req_1")
+    assert json.loads(ollama) == {"error": "it ended early"}
 
 
 @pytest.mark.parametrize("dialect", [OPENAI, ANTHROPIC])
