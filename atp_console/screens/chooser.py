@@ -10,21 +10,20 @@ from textual.binding import Binding
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 
-from atp_console.key_names import key_label
 from atp_console.look import Look
 from atp_console.paint import Line, packed
 from atp_console.widgets.bars import Bar
 from atp_console.widgets.table import Column, Table
 
 T = TypeVar("T")
-WIDEST = 76
+WIDEST = 70
 
 
 class Chooser(ModalScreen[str], Generic[T]):
     """Subclasses say the title, the hints and what enter does; escape gives an empty string."""
 
     HINTS: Sequence[tuple[str, str]] = ()
-    """Key name and word, the most needed first."""
+    """Key and word, the most needed first."""
     BINDINGS = [  # noqa: RUF012
         Binding("down,j,ctrl+n", "move(1)", show=False),
         Binding("up,k,ctrl+p", "move(-1)", show=False),
@@ -70,7 +69,8 @@ class Chooser(ModalScreen[str], Generic[T]):
     def _fit(self) -> None:
         frame = self.query_one("#picker")
         frame.styles.width = min(WIDEST, max(20, self.size.width - 4))
-        frame.styles.height = min(max(7, self.size.height - 4), max(len(self.rows.model), 2) + 4)
+        most = max(self.size.height - 4, 7) if self.size.height < 30 else self.size.height * 3 // 5
+        frame.styles.height = min(most, max(len(self.rows.model), 2) + 4)
 
     def paint(self) -> None:
         """Draws it anew."""
@@ -79,13 +79,8 @@ class Chooser(ModalScreen[str], Generic[T]):
         self.rows.repaint()
 
     def _hints_line(self, width: int) -> list[Line]:
-        is_ascii = self.look.is_ascii
         parts: list[tuple[int, Line]] = [
-            (
-                place,
-                [(" ".join(key_label(key, is_ascii=is_ascii) for key in keys.split()), "key"), (f" {word}", "muted")],
-            )
-            for place, (keys, word) in enumerate(self.HINTS)
+            (place, [(key, "key"), (f" {word}", "muted")]) for place, (key, word) in enumerate(self.HINTS)
         ]
         return [[(" ", "text"), *packed(parts, width - 2)]]
 

@@ -32,7 +32,7 @@ class ColumnChooser(Chooser[_Entry]):
     """Over a table with a catalog; calls `show` with every change and gives `keep` on enter. `show` gets
     None for the usual columns."""
 
-    HINTS = (("space", "on/off"), ("enter", "keep"), ("escape", "leave"), ("J K", "move"), ("r", "usual ones"))
+    HINTS = (("space", "on/off"), ("enter", "keep"), ("esc", "leave"), ("J K", "move"), ("r", "usual ones"))
     BINDINGS = [  # noqa: RUF012
         Binding("space,x", "tick", show=False),
         Binding("J,shift+down", "shift(1)", show=False),
@@ -62,7 +62,7 @@ class ColumnChooser(Chooser[_Entry]):
         out = sum(1 for one in self._entries if one.is_shown and not one.has_room)
         title = self._behind.catalog.title if self._behind.catalog is not None else ""
         line: Line = [(f"Columns of {title}", "title"), (f"  {shown} of {len(self._entries)}", "text")]
-        return [*line, (f", {out} without room at this width", "warn")] if out else line
+        return [*line, (f", {out} without room", "warn")] if out else line
 
     @property
     def choice(self) -> ColumnChoice | None:

@@ -13,12 +13,13 @@ from atp_console.actions import Scope
 from atp_console.desk import Desk
 from atp_console.look import Look
 from atp_console.paint import Line, Span
-from atp_console.screens.base import ConsoleScreen, Due, Go
+from atp_console.screens.base import Due, Go
 from atp_console.screens.dialogs import Choice, Question
 from atp_console.screens.form import Field, Form
+from atp_console.screens.lists import ListActs
 from atp_console.widgets.columns import name
 from atp_console.widgets.pane import Pane
-from atp_console.widgets.table import Column, Table, column
+from atp_console.widgets.table import Catalog, Column, Table, column
 from atp_engine.client.errors import EngineError
 from atp_engine.core.key_views import KeyMade, KeySummary, KeyWindow, KeyWish
 from atp_engine.core.types import QoS
@@ -29,10 +30,10 @@ _DAY_S = 86_400.0
 _BAR = 10
 
 
-class KeysScreen(ConsoleScreen):
+class KeysScreen(ListActs):
     """Screen 9."""
 
-    SCOPES = (Scope.LIST, Scope.KEYS)
+    SCOPES = (Scope.LIST, Scope.TABLE, Scope.KEYS)
     TAB = "keys"
     NAME = "Keys"
 
@@ -43,10 +44,14 @@ class KeysScreen(ConsoleScreen):
         self._live = 0
         self._read_at = float("-inf")
         self._is_reading = False
-        self.keys = Table[KeySummary](look, _key_columns(0.0), lambda one: one.id, id="key-rows")
+        self._rows: tuple[list[KeySummary], list[WindowView]] = ([], [])
+        keys, windows = _key_catalog(desk.now), _window_catalog(desk.now)
+        self.keys = Table[KeySummary](look, keys.usual, lambda one: one.id, id="key-rows")
+        self.set_up_list(self.keys, keys)
         self.keys.heading_of = self._heading
         self.keys.empty_of = lambda: [[], [("No key is known. ", "text"), ("c", "key"), (" makes one.", "muted")]]
-        self.windows = Table[WindowView](look, _window_columns(0.0), _window_id, id="window-rows")
+        self.windows = Table[WindowView](look, windows.usual, _window_id, id="window-rows")
+        self.set_up_list(self.windows, windows)
         self.windows.heading_of = lambda: ([("Windows", "title"), (f" {len(self.windows.model)}", "text")], [])
         self.windows.empty_of = lambda: [
             [],
@@ -67,6 +72,7 @@ class KeysScreen(ConsoleScreen):
         if Due.SIDE not in due:
             return
         for table in (self.keys, self.windows):
+            table.grow_old()
             table.repaint()
         is_on_top = self.app.screen_stack[-1] is self
         if is_on_top and not self._is_reading and self.desk.state.is_connected:
@@ -77,7 +83,6 @@ class KeysScreen(ConsoleScreen):
                 self.run_worker(self._read(), exclusive=True, group="keys")
 
     async def _read(self) -> None:
-        now = self.desk.now()
         try:
             keys = await self.desk.source.keys.list()
             windows = await self.desk.source.keys.windows()
@@ -85,15 +90,27 @@ class KeysScreen(ConsoleScreen):
             self._problem = error.message
         else:
             self._problem = ""
-            self.keys.columns, self.windows.columns = _key_columns(now), _window_columns(now)
-            for table in (self.keys, self.windows):
-                table.relayout()
             self._live = sum(1 for one in keys if one.revoked_at is None)
-            self.keys.set_rows(sorted(keys, key=lambda one: (one.revoked_at is not None, -one.created_at)))
-            self.windows.set_rows(sorted(windows, key=lambda one: -(one.share or 0.0)))
+            self._rows = (
+                sorted(keys, key=lambda one: (one.revoked_at is not None, -one.created_at)),
+                sorted(windows, key=lambda one: -(one.share or 0.0)),
+            )
+            self._show()
         finally:
             self._is_reading = False
         self.keys.repaint()
+
+    def _show(self) -> None:
+        keys, windows = self._rows
+        for table in (self.keys, self.windows):
+            table.forget_drawn()
+        self.keys.set_rows(keys)
+        self.windows.set_rows(windows)
+
+    def refill(self, table: Table[Any]) -> None:
+        """Only the marked ones, or all."""
+        self._show()
+        self.paint_all()
 
     def _heading(self) -> tuple[Line, Line]:
         if self._problem:
@@ -190,7 +207,9 @@ class KeysScreen(ConsoleScreen):
         self.do_list_open()
 
     def back(self) -> bool:
-        """Ends zoom, returns to the keys."""
+        """Shows all beside the marked, ends zoom, returns to the keys."""
+        if self.leave_marked():
+            return True
         if self.end_zoom():
             return True
         if self.focused is not self.keys:
@@ -207,11 +226,11 @@ def _day(at: float | None, look: Look) -> str:
     return look.glyphs.none if at is None else datetime.fromtimestamp(at, look.zone).strftime("%Y-%m-%d")
 
 
-def _key_columns(now: float) -> tuple[Column[KeySummary], ...]:
+def _key_catalog(now: Callable[[], float]) -> Catalog[KeySummary]:
     def state(one: KeySummary, look: Look) -> Span:
         if one.revoked_at is not None:
             return (f"{look.glyphs.cancelled} revoked", "muted")
-        if one.expires_at is not None and one.expires_at <= now:
+        if one.expires_at is not None and one.expires_at <= now():
             return (f"{look.glyphs.bad} expired", "bad")
         return (f"{look.glyphs.ok} live", "ok")
 
@@ -224,22 +243,30 @@ def _key_columns(now: float) -> tuple[Column[KeySummary], ...]:
         parts += [f"{one.requests_per_minute}/min"] if one.requests_per_minute else []
         return (" ".join(parts) or look.glyphs.none, "text" if parts else "muted")
 
-    return (
-        column("NAME", 12, lambda one, look: (name(one.name), "text"), grow=2, most=30),
-        column("STATE", 9, state),
-        column("KEY", 16, lambda one, look: (name(one.shown_as), "muted"), rank=2, grow=1, most=24),
-        column(
-            "PROJECT", 9, lambda one, look: (name(one.project) or look.glyphs.none, "text"), rank=4, grow=1, most=20
-        ),
-        column("CLASS", 6, lambda one, look: (one.qos.value, "text"), rank=3),
-        column("BUDGET", 12, budget, rank=1, grow=1, most=24),
-        column("MAY USE", 10, may, rank=6, grow=1, most=30),
-        column("MADE", 10, lambda one, look: (_day(one.created_at, look), "muted"), rank=7),
-        column("EXPIRES", 10, lambda one, look: (_day(one.expires_at, look), "muted"), rank=5),
-    )
+    usual: tuple[Column[KeySummary], ...] = (
+        column("NAME", 12, lambda one, look: (name(one.name), "text"), grow=2, most=30, about="who holds it"),
+        column("STATE", 9, state, about="live, expired or revoked", is_aging=True),
+        column("KEY", 16, lambda one, look: (name(one.shown_as), "muted"), rank=2, grow=1, most=24,
+               about="its beginning and end"),
+        column("PROJECT", 9, lambda one, look: (name(one.project) or look.glyphs.none, "text"), rank=4, grow=1,
+               most=20, about="label that windows refer to"),
+        column("CLASS", 6, lambda one, look: (one.qos.value, "text"), rank=3, about="service class"),
+        column("BUDGET", 12, budget, rank=1, grow=1, most=24, about="its own windows and rate"),
+        column("MAY USE", 10, may, rank=6, grow=1, most=30, about="routes and models it is held to"),
+        column("MADE", 10, lambda one, look: (_day(one.created_at, look), "muted"), rank=7, about="day it was made"),
+        column("EXPIRES", 10, lambda one, look: (_day(one.expires_at, look), "muted"), rank=5, about="last day"),
+    )  # fmt: skip
+    more: tuple[Column[KeySummary], ...] = (
+        column("TAGS", 10, lambda one, look: (name(" ".join(one.tags)) or look.glyphs.none, "text"), rank=8, grow=1,
+               most=30, about="labels"),
+        column("ID", 20, lambda one, look: (name(one.id), "muted"), rank=8, grow=1, most=32, about="the key's id"),
+        column("REVOKED", 10, lambda one, look: (_day(one.revoked_at, look), "muted"), rank=8,
+               about="day it was revoked"),
+    )  # fmt: skip
+    return Catalog("keys", "Keys", usual, more)
 
 
-def _window_columns(now: float) -> tuple[Column[WindowView], ...]:
+def _window_catalog(now: Callable[[], float]) -> Catalog[WindowView]:
     def used(one: WindowView, look: Look) -> Span:
         if one.share is None:
             return (look.glyphs.none, "muted")
@@ -262,14 +289,24 @@ def _window_columns(now: float) -> tuple[Column[WindowView], ...]:
         return ("  ".join(parts) or look.glyphs.none, "text")
 
     def frees(one: WindowView, look: Look) -> Span:
-        return (look.glyphs.none, "muted") if one.frees_at is None else (f"in {fmt.span(one.frees_at - now)}", "muted")
+        return (
+            (look.glyphs.none, "muted") if one.frees_at is None else (f"in {fmt.span(one.frees_at - now())}", "muted")
+        )
 
-    return (
-        column("WINDOW", 10, lambda one, look: (name(one.name), "text"), grow=1, most=24),
-        column("OF", 12, lambda one, look: (name(f"{one.scope} {one.subject}"), "text"), grow=1, most=30),
-        column("PERIOD", 9, lambda one, look: (one.period.replace("_", " "), "muted"), rank=3),
-        column("USED", _BAR + 5, used),
-        column("HOW MUCH", 16, figures, rank=1, grow=3, most=60),
-        column("FREE", 9, frees, rank=2),
-        column("THEN", 9, lambda one, look: (one.on_exceed.replace("_", " "), "muted"), rank=4),
-    )
+    usual: tuple[Column[WindowView], ...] = (
+        column("WINDOW", 10, lambda one, look: (name(one.name), "text"), grow=1, most=24, about="its name"),
+        column("OF", 12, lambda one, look: (name(f"{one.scope} {one.subject}"), "text"), grow=1, most=30,
+               about="whom it holds back"),
+        column("PERIOD", 9, lambda one, look: (one.period.replace("_", " "), "muted"), rank=3, about="how long it is"),
+        column("USED", _BAR + 5, used, about="share that is used"),
+        column("HOW MUCH", 16, figures, rank=1, grow=3, most=60, about="of how much"),
+        column("FREE", 9, frees, rank=2, about="when something of it is free", is_aging=True),
+        column("THEN", 9, lambda one, look: (one.on_exceed.replace("_", " "), "muted"), rank=4,
+               about="what happens when it is used up"),
+    )  # fmt: skip
+    more: tuple[Column[WindowView], ...] = (
+        column("NOW", 4, lambda one, look: (str(one.in_flight), "text"), rank=5, is_right=True, about="in flight"),
+        column("ZONE", 10, lambda one, look: (name(one.time_zone) or look.glyphs.none, "muted"), rank=5, grow=1,
+               most=24, about="time zone of its days"),
+    )  # fmt: skip
+    return Catalog("windows", "Windows", usual, more)

@@ -12,11 +12,12 @@ from atp_console.actions import Scope
 from atp_console.desk import Desk
 from atp_console.look import Look
 from atp_console.paint import Line, Span, wrapped
-from atp_console.screens.base import ConsoleScreen, Due, Go
+from atp_console.screens.base import Due, Go
+from atp_console.screens.lists import ListActs, words_sought
 from atp_console.widgets.bars import FilterBar
 from atp_console.widgets.columns import name
 from atp_console.widgets.pane import Pane
-from atp_console.widgets.table import Column, Table, column
+from atp_console.widgets.table import Catalog, Table, column
 from atp_engine.client.errors import EngineError
 from atp_engine.core.log_views import AuditView, LogLine
 from atp_engine.core.text import safe_text
@@ -28,10 +29,10 @@ _WORDS = {"warning": "warn", "critical": "fatal"}
 _ROLES = {"debug": "muted", "info": "text", "warning": "warn", "error": "bad", "critical": "bad"}
 
 
-class LogsScreen(ConsoleScreen):
+class LogsScreen(ListActs):
     """Screen 7: two lists, one at a time on a small screen."""
 
-    SCOPES = (Scope.LIST, Scope.LOGS)
+    SCOPES = (Scope.LIST, Scope.TABLE, Scope.LOGS)
     TAB = "logs"
     NAME = "Logs"
 
@@ -45,10 +46,12 @@ class LogsScreen(ConsoleScreen):
         self._problem = ""
         self._read_at = float("-inf")
         self._is_reading = False
-        self.logs = Table[LogLine](look, _log_columns(), lambda one: str(one.number), id="log-lines")
+        self.logs = Table[LogLine](look, _LOG.usual, lambda one: str(one.number), id="log-lines")
+        self.set_up_list(self.logs, _LOG)
         self.logs.heading_of = self._log_heading
         self.logs.empty_of = lambda: [[], [("Nothing at this level.", "muted")]]
-        self.acts = Table[AuditView](look, _act_columns(), lambda one: str(one.number), id="audit-lines")
+        self.acts = Table[AuditView](look, _AUDIT.usual, lambda one: str(one.number), id="audit-lines")
+        self.set_up_list(self.acts, _AUDIT)
         self.acts.heading_of = self._act_heading
         self.acts.empty_of = lambda: [[], [("Nobody changed anything yet.", "muted")]]
         self.detail = RecordPane(look, id="log-detail")
@@ -67,13 +70,16 @@ class LogsScreen(ConsoleScreen):
 
     def marks(self) -> Line:
         """The level."""
-        return [("level ", "muted"), (f"{self.level}+", "text")]
+        level: Line = [("level ", "muted"), (f"{self.level}+", "text")]
+        mode = self.marked_mode()
+        return [*mode, ("  ", "text"), *level] if mode else level
 
     def paint_body(self, due: frozenset[Due]) -> None:
         """Reads again every two seconds while it is looked at."""
         if Due.SIDE not in due:
             return
         for table in (self.logs, self.acts):
+            table.grow_old()
             table.repaint()
         self.filter_bar.repaint()
         is_on_top = self.app.screen_stack[-1] is self
@@ -136,7 +142,7 @@ class LogsScreen(ConsoleScreen):
     def on_filter_bar_typed(self, event: FilterBar.Typed) -> None:
         """Every word must occur."""
         event.stop()
-        self._words = event.text.lower().split()
+        self._find(event.text)
         self._show()
 
     def on_filter_bar_accepted(self, event: FilterBar.Accepted) -> None:
@@ -189,11 +195,32 @@ class LogsScreen(ConsoleScreen):
         if text:
             self.copy("record", text)
 
+    def _find(self, text: str) -> None:
+        self._words = text.lower().split()
+        for table in (self.logs, self.acts):
+            table.seek(words_sought(self._words, _FOUND))
+
+    def refill(self, table: Table[Any]) -> None:
+        """Only the marked ones, or all."""
+        self._show()
+        self.paint_all()
+
+    def marked_text(self, table: Table[Any]) -> str:
+        """A line has no id that says anything: its words are copied."""
+        marked = table.marked if table.marked is not None else ()
+        if table is self.acts:
+            acts = [_act_record(one, self.desk.look.zone) for one in self._acts if str(one.number) in marked]
+            return "\n".join(" ".join(value for _, value in record) for record in acts)
+        lines = [_log_record(one) for one in self._lines if str(one.number) in marked]
+        return "\n".join(" ".join(value for _, value in record) for record in lines)
+
     def back(self) -> bool:
-        """Leaves the search, then clears it."""
+        """Leaves the search, shows all beside the marked, then clears the search."""
+        if not self.filter_bar.is_editing and self.leave_marked():
+            return True
         if self.filter_bar.is_editing or self._words:
             if not self.filter_bar.is_editing or not self._words:
-                self._words = []
+                self._find("")
                 self.filter_bar.set_text("")
             self.logs.focus()
             self.filter_bar.show(bool(self._words))
@@ -259,30 +286,6 @@ def _more(one: LogLine, look: Look) -> Span:
     return (safe_text(said, limit=200), "muted")
 
 
-def _log_columns() -> tuple[Column[LogLine], ...]:
-    return (
-        column("TIME", 8, lambda one, look: (_clock(one.at, look), "muted")),
-        column("LEVEL", 7, _level),
-        column(
-            "EVENT",
-            24,
-            lambda one, look: (safe_text(one.event, limit=200), _ROLES.get(one.level, "text")),
-            grow=3,
-            most=200,
-        ),
-        column("FIELDS", 14, _more, rank=1, grow=2, most=120),
-        column("LOGGER", 12, lambda one, look: (name(one.logger), "muted"), rank=3, grow=1, most=28),
-        column(
-            "REQUEST",
-            12,
-            lambda one, look: (name(one.request_id) or look.glyphs.none, "muted"),
-            rank=2,
-            most=26,
-            grow=1,
-        ),
-    )
-
-
 def _clock(at: str, look: Look) -> str:
     try:
         return fmt.clock(datetime.fromisoformat(at).timestamp(), look.zone)
@@ -290,11 +293,41 @@ def _clock(at: str, look: Look) -> str:
         return look.glyphs.none
 
 
-def _act_columns() -> tuple[Column[AuditView], ...]:
-    return (
-        column("TIME", 8, lambda one, look: (fmt.clock(one.at, look.zone), "muted")),
-        column("WHO", 12, lambda one, look: (name(one.actor), "text"), grow=1, most=24),
-        column("ACT", 16, lambda one, look: (name(one.action), "accent"), grow=1, most=24),
-        column("TARGET", 14, lambda one, look: (name(one.target) or look.glyphs.none, "text"), grow=2, most=60),
-        column("DETAIL", 14, lambda one, look: (safe_text(one.detail, limit=120), "muted"), rank=1, grow=2, most=80),
-    )
+_FOUND = "found"
+"""What a search by words looks into: nearly everything."""
+_LOG: Catalog[LogLine] = Catalog(
+    "log",
+    "the log",
+    (
+        column("TIME", 8, lambda one, look: (_clock(one.at, look), "muted"), about="when it was said"),
+        column("LEVEL", 7, _level, about="how severe it is", shows=(_FOUND,)),
+        column("EVENT", 24, lambda one, look: (safe_text(one.event, limit=200), _ROLES.get(one.level, "text")),
+               grow=3, most=200, about="what was said", shows=(_FOUND,)),
+        column("FIELDS", 14, _more, rank=1, grow=2, most=120, about="the rest of it", shows=(_FOUND,)),
+        column("LOGGER", 12, lambda one, look: (name(one.logger), "muted"), rank=3, grow=1, most=28,
+               about="the part of the engine", shows=(_FOUND,)),
+        column("REQUEST", 12, lambda one, look: (name(one.request_id) or look.glyphs.none, "muted"), rank=2, most=26,
+               grow=1, about="the request that it is about", shows=(_FOUND,)),
+    ),
+    (column("AT", 24, lambda one, look: (safe_text(one.at, limit=32), "muted"), about="day and exact time"),),
+)  # fmt: skip
+_AUDIT: Catalog[AuditView] = Catalog(
+    "audit",
+    "the audit trail",
+    (
+        column("TIME", 8, lambda one, look: (fmt.clock(one.at, look.zone), "muted"), about="when it was done"),
+        column("WHO", 12, lambda one, look: (name(one.actor), "text"), grow=1, most=24, about="who did it",
+               shows=(_FOUND,)),
+        column("ACT", 16, lambda one, look: (name(one.action), "accent"), grow=1, most=24, about="what was done",
+               shows=(_FOUND,)),
+        column("TARGET", 14, lambda one, look: (name(one.target) or look.glyphs.none, "text"), grow=2, most=60,
+               about="to what", shows=(_FOUND,)),
+        column("DETAIL", 14, lambda one, look: (safe_text(one.detail, limit=120), "muted"), rank=1, grow=2, most=80,
+               about="more of it"),
+    ),
+    (column("DAY", 10, lambda one, look: (_day(one.at, look), "muted"), about="the day"),),
+)  # fmt: skip
+
+
+def _day(at: float, look: Look) -> str:
+    return datetime.fromtimestamp(at, look.zone or UTC).strftime("%Y-%m-%d")

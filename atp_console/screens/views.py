@@ -63,6 +63,8 @@ class SavedViews(FilteredRequests):
 
     def do_view_save(self) -> None:
         """Asks for a name."""
+        if self.filter_bar.is_editing:
+            self.apply_query(self.filter_bar.input.value, is_typing=False)
         if self.problem is not None:
             self.tell("The filter has a mistake: mend it before you save it.", severity="warning")
             return
@@ -119,7 +121,7 @@ class SavedViews(FilteredRequests):
 class ViewChooser(Chooser[SavedView]):
     """Gives the name of the view to open."""
 
-    HINTS = (("enter", "open"), ("d", "delete"), ("escape", "close"))
+    HINTS = (("enter", "open"), ("d", "delete"), ("esc", "close"))
     BINDINGS = [Binding("d,delete", "drop", show=False)]  # noqa: RUF012
 
     def __init__(self, look: Look, views: Sequence[SavedView], drop: Callable[[str], None]) -> None:

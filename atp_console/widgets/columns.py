@@ -123,7 +123,7 @@ REQUEST_COLUMNS: tuple[Column[RequestView], ...] = (
         route_line,
         grow=4,
         most=44,
-        about="model asked for, deployment that answers, (tries)",
+        about="model asked for, who answers, (tries)",
         shows=("asked", "served"),
     ),
     Column("STATE", 9, _state_line, rank=1, about="how it goes, or how it ended", shows=("state",)),
@@ -358,7 +358,7 @@ DEPLOYMENTS: Catalog[DeploymentView] = Catalog(
                about="requests that wait for it"),
         column("LAST ERROR", 20, lambda view, look: _words(view.last_error, look), rank=12, grow=3, most=80,
                about="what went wrong last"),
-        column("PRICES", 9, lambda view, look: _words(view.price_source, look), rank=12,
+        column("PRICES", 9, grow=1, most=24, cell=lambda view, look: _words(view.price_source, look), rank=12,
                about="where its prices come from"),
     ),
 )  # fmt: skip

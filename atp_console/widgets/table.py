@@ -253,7 +253,7 @@ class Table(Pane, Generic[T]):
         left, right = self.heading_of() if self.heading_of else ([], [])
         if self.marked:
             glyphs = self.look.glyphs
-            said = " shown" if self.marked.is_only else ""
+            said = " only" if self.marked.is_only else ""
             left = [*left, (f" {glyphs.dot} {glyphs.mark} {len(self.marked)} marked{said}", "accent")]
         return left, right
 
