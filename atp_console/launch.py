@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -58,6 +58,17 @@ def running(data_dir: Path) -> tuple[Endpoint, EngineView] | None:
         return endpoint, ask(endpoint, lambda client: client.status())
     except EngineError:
         return None
+
+
+def serve_arguments(given: Mapping[str, object]) -> list[str]:
+    """What of a command line is meant for the engine as well, with absolute paths."""
+    passed: list[str] = []
+    for name in ("config", "data_dir", "host", "port", "log_level"):
+        value = given.get(name)
+        if value is not None:
+            value = value.expanduser().absolute() if isinstance(value, Path) else value
+            passed += [f"--{name.replace('_', '-')}", str(value)]
+    return passed
 
 
 def start(data_dir: Path, arguments: list[str]) -> Endpoint:
