@@ -29,6 +29,7 @@ from atp_console.actions import Scope
 from atp_console.desk import Desk
 from atp_console.global_acts import ExitChoice, GlobalActs
 from atp_console.look import look_for
+from atp_console.preferences import Preferences
 from atp_console.screens import catalog
 from atp_console.screens.base import ConsoleScreen, Due
 from atp_console.settings import Settings
@@ -244,9 +245,11 @@ def run(
     owns_engine: bool = False,
     theme: str | None = None,
     settings_file: Path | None = None,
+    preferences_file: Path | None = None,
 ) -> ExitChoice:
     """Runs the console on this terminal until it is left. Raises EndpointError on a wrong address.
 
+    What is set up in it is kept in `preferences_file`, None keeps it no longer than this run.
     The terminal is restored however it ends: quit, SIGINT, SIGTERM, SIGHUP or a crash.
     """
     place = place_of(endpoint)
@@ -261,5 +264,6 @@ def run(
         chosen=settings.read(settings_file, catalog.SCOPES, THEMES) if settings_file else _DEFAULTS,
         settings_file=settings_file,
     )
+    app.desk.preferences = Preferences(preferences_file)
     choice = app.run()
     return ExitChoice.CRASHED if app.return_code else choice or ExitChoice.LEAVE

@@ -15,7 +15,7 @@ from atp_console import shots
 from atp_console.actions import BY_ID, Action, Scope
 from atp_console.desk import Desk, Undo
 from atp_console.key_names import key_label
-from atp_console.screens.base import ConsoleScreen, Go
+from atp_console.screens.base import VIEW, ConsoleScreen, Go
 from atp_console.screens.catalog import BY_TAB
 from atp_console.screens.dialogs import Choice, Item, Picker, Question
 from atp_console.screens.jump import Jump
@@ -112,6 +112,8 @@ class GlobalActs(App[ExitChoice], inherit_bindings=False):
         screen = self.screen
         if isinstance(screen, LiveScreen) and event.query:
             screen.set_query(event.query)
+        elif isinstance(screen, LiveScreen) and event.id.startswith(VIEW):
+            screen.open_view(event.id.removeprefix(VIEW))
         elif isinstance(screen, PlayScreen) and event.replay is not None:
             screen.show_replay(event.replay)
         elif isinstance(screen, PlayScreen) and event.id:
@@ -179,7 +181,8 @@ class GlobalActs(App[ExitChoice], inherit_bindings=False):
         screen = self.screen
         if isinstance(screen, ConsoleScreen):
             keys = self.desk.keys
-            self._pick("Actions", [(action, keys.keys_of(action)) for action in screen.available_actions()])
+            actions = [(action, keys.keys_of(action)) for action in screen.available_actions()]
+            self._pick("Actions", actions, more=screen.palette_items())
 
     def do_help(self) -> None:
         """Exactly the keys that work here."""
@@ -187,7 +190,14 @@ class GlobalActs(App[ExitChoice], inherit_bindings=False):
         if isinstance(screen, ConsoleScreen):
             self._pick(f"Keys in {screen.shown_name}", screen.live_actions(), is_by_key=True)
 
-    def _pick(self, title: str, actions: Sequence[tuple[Action, Sequence[str]]], *, is_by_key: bool = False) -> None:
+    def _pick(
+        self,
+        title: str,
+        actions: Sequence[tuple[Action, Sequence[str]]],
+        *,
+        is_by_key: bool = False,
+        more: Sequence[Item] = (),
+    ) -> None:
         is_ascii = self.desk.look.is_ascii
         items = [
             Item(
@@ -198,10 +208,13 @@ class GlobalActs(App[ExitChoice], inherit_bindings=False):
             )
             for action, keys in actions
         ]
+        items += more
 
         def chosen(picked: str | None) -> None:
-            if picked:
+            if picked in BY_ID:
                 self.perform(BY_ID[picked])
+            elif picked and isinstance(self.screen, ConsoleScreen):
+                self.screen.run_item(picked)
 
         self.push_screen(Picker(self.desk.look, title, items, is_searchable=True, is_by_key=is_by_key), chosen)
 

@@ -25,6 +25,7 @@ from atp_console.actions import BY_ID, Action, Scope, actions_of
 from atp_console.desk import Desk
 from atp_console.key_names import is_typed
 from atp_console.paint import Line
+from atp_console.screens.dialogs import Item
 from atp_console.widgets.bars import Bar, hints_line, titled
 from atp_console.widgets.columns import name
 from atp_console.widgets.notice_box import NoticeBox
@@ -33,6 +34,9 @@ from atp_console.widgets.table import Table
 from atp_console.widgets.text_view import TextView
 from atp_engine.client.errors import EngineError
 from atp_engine.core.text import safe_text
+
+VIEW = "view:"
+"""Before a saved view's name in an id."""
 
 
 class Due(Enum):
@@ -139,6 +143,15 @@ class ConsoleScreen(Screen[None], inherit_bindings=False):
     def back(self) -> bool:
         """Undoes one step inside the screen; False when there is none."""
         return False
+
+    def palette_items(self) -> list[Item]:
+        """What the palette lists beside the actions."""
+        views = self.desk.preferences.views
+        return [Item(f"{VIEW}{one.name}", f"Open the view {name(one.name)}", group="Saved views") for one in views]
+
+    def run_item(self, id: str) -> None:
+        """Does what stands in the palette beside the actions."""
+        self.post_message(Go("live", id=id))
 
     # --- frame
 

@@ -35,6 +35,8 @@ class Environment:
     """Where config directories lie (XDG)."""
     data_home: Path
     """Where data directories lie (XDG)."""
+    state_home: Path
+    """Where what a person set up while looking is kept (XDG)."""
     runtime_dir: Path | None
     """For sockets, private to the user, gone after logout (XDG); None where the system has none."""
     temp_dir: Path
@@ -90,6 +92,7 @@ def environment() -> Environment:
         home=home,
         config_home=_absolute(variables.get("XDG_CONFIG_HOME")) or home / ".config",
         data_home=_absolute(variables.get("XDG_DATA_HOME")) or home / ".local" / "share",
+        state_home=_absolute(variables.get("XDG_STATE_HOME")) or home / ".local" / "state",
         runtime_dir=_absolute(variables.get("XDG_RUNTIME_DIR")),
         temp_dir=Path(tempfile.gettempdir()),
         uid=os.getuid(),
