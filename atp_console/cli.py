@@ -122,13 +122,13 @@ def _command(name: str) -> Command:
             from atp_console.commands import ledger
 
             return ledger
-        case "keymap":
-            from atp_console.commands import keymap
+        case "keys":
+            from atp_console.commands import keys
 
-            return keymap
-    from atp_console.commands import keys
+            return keys
+    from atp_console.commands import keymap
 
-    return keys
+    return keymap
 
 
 _COMMANDS = {
@@ -146,13 +146,16 @@ _COMMANDS = {
 def _run_command(name: str, arguments: argparse.Namespace) -> int:
     placed = arguments if hasattr(arguments, "data_dir") else argparse.Namespace(data_dir=None, config=None)
     environment, paths = _places(placed)
-    settings = _settings_file(environment)
-    place = Place(paths.data_dir, paths.config_file, lambda: _running_endpoint(arguments), environment.editor, settings)
+    own = _settings_file(arguments)
+    place = Place(paths.data_dir, paths.config_file, lambda: _running_endpoint(arguments), environment.editor, own)
     return _command(name).run(place, arguments)
 
 
-def _settings_file(environment: Environment) -> Path:
-    return environment.config_home / "atp-console" / "console.toml"
+def _settings_file(arguments: argparse.Namespace) -> Path:
+    from atp_engine.config.load import environment
+
+    given: Path | None = getattr(arguments, "settings", None)
+    return given.expanduser().absolute() if given else environment().config_home / "atp-console" / "console.toml"
 
 
 def _port(text: str) -> int:
@@ -260,40 +263,29 @@ def _overridden(loaded: Loaded, arguments: argparse.Namespace) -> Loaded:
 
 
 def _console(arguments: argparse.Namespace) -> int:
-    from atp_console.launch import CannotStart, running, start
+    from atp_console.launch import CannotStart, running, serve_arguments, start
 
     _, paths = _places(arguments)
     found = running(paths.data_dir)
     try:
-        endpoint = found[0] if found else start(paths.data_dir, _serve_arguments(arguments))
+        endpoint = found[0] if found else start(paths.data_dir, serve_arguments(vars(arguments)))
     except CannotStart as error:
         raise Refused(str(error), error.code) from None
     return _open(endpoint, arguments, is_readonly=arguments.readonly, owns_engine=found is None)
-
-
-def _serve_arguments(arguments: argparse.Namespace) -> list[str]:
-    passed: list[str] = []
-    for name in ("config", "data_dir", "host", "port", "log_level"):
-        value = getattr(arguments, name, None)
-        if value is not None:
-            value = value.expanduser().absolute() if isinstance(value, Path) else value
-            passed += [f"--{name.replace('_', '-')}", str(value)]
-    return passed
 
 
 def _open(endpoint: Endpoint, arguments: argparse.Namespace, *, is_readonly: bool, owns_engine: bool) -> int:
     from atp_console.app import run
     from atp_console.global_acts import ExitChoice
 
-    environment, chosen = _places(arguments)[0], arguments.settings
     choice = run(
         endpoint,
         is_readonly=is_readonly,
         is_ascii=arguments.ascii,
         owns_engine=owns_engine,
         theme=arguments.theme,
-        settings_file=chosen.expanduser().absolute() if chosen else _settings_file(environment),
-        preferences_file=environment.state_home / "atp-console" / "console.json",
+        settings_file=_settings_file(arguments),
+        preferences_file=_places(arguments)[0].state_home / "atp-console" / "console.json",
     )
     if choice is ExitChoice.STOP:
         _stop_engine(arguments)
@@ -333,7 +325,7 @@ def _attach(arguments: argparse.Namespace) -> int:
 def _demo(arguments: argparse.Namespace) -> int:
     import subprocess
 
-    from atp_console.launch import CannotStart, running, start
+    from atp_console.launch import CannotStart, running, serve_arguments, start
     from atp_engine.config.first_run import Detection, write_if_missing
 
     environment, paths = _places(arguments)
@@ -348,7 +340,7 @@ def _demo(arguments: argparse.Namespace) -> int:
         arguments.port = 0
     found = running(paths.data_dir)
     try:
-        endpoint = found[0] if found else start(paths.data_dir, _serve_arguments(arguments))
+        endpoint = found[0] if found else start(paths.data_dir, serve_arguments(vars(arguments)))
     except CannotStart as error:
         raise Refused(str(error), error.code) from None
     traffic = [sys.executable, "-m", "atp_console", "traffic", "--data-dir", str(paths.data_dir)]
