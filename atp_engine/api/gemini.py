@@ -1,9 +1,9 @@
 """Gemini's surface: `POST /v1beta/models/MODEL:METHOD`, also under `/v1`; `GET` lists are in `gemini_models`.
 
-generateContent, streamGenerateContent (server-sent events with `alt=sse`, else one JSON array as it grows)
-and countTokens. Model and method stand in the path: they become members of the body, as the dialect's
-readers want them, and leave it again before it goes up. The key may stand in the query (`?key=`), where
-it becomes a header at once. Paths: ai.google.dev/api/generate-content, November 2026.
+generateContent, streamGenerateContent (server-sent events with `alt=sse`, else one JSON array as it grows),
+countTokens, embedContent and batchEmbedContents. Model and method stand in the path: they become members of the
+body, as the dialect's readers want them, and leave it again before it goes up. The key may stand in the query
+(`?key=`), where it becomes a header at once. Paths: ai.google.dev/api/generate-content, November 2026.
 """
 
 from __future__ import annotations
@@ -23,16 +23,19 @@ from atp_engine.core.ports import NewId
 from atp_engine.core.text import safe_text
 from atp_engine.core.types import Caller, Dialect
 from atp_engine.dialects.facts import read_facts
+from atp_engine.dialects.gemini_embeddings import batch_of_one, one_of_batch
 from atp_engine.dialects.reading import decode_body
 from atp_engine.dialects.sse import events as events_of
 from atp_engine.services.attempt import RawCall
 from atp_engine.services.completions import Completions
 from atp_engine.services.keys import Keys
+from atp_engine.services.live import LiveRequest
 from atp_engine.services.runtime import RuntimeRef
 
 PATHS = ("/v1beta/models/{model}:{method}", "/v1/models/{model}:{method}")
 _GENERATE, _STREAM, _COUNT = "generateContent", "streamGenerateContent", "countTokens"
-_METHODS = (_GENERATE, _STREAM, _COUNT)
+_EMBED, _EMBED_ALL = "embedContent", "batchEmbedContents"
+_METHODS = (_GENERATE, _STREAM, _COUNT, _EMBED, _EMBED_ALL)
 _ALT_SSE = re.compile(rb"(?:^|&)alt=sse(?:&|$)")
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _INNER = ("generateContentRequest", "generate_content_request")
@@ -56,6 +59,23 @@ class GeminiCall(ClientCall):
         named = msgspec.json.encode(self.model)
         is_stream = b"true" if self.method == _STREAM else b"false"
         return b'%b%b"model":%b,"stream":%b}' % (head, comma, named, is_stream)
+
+
+class GeminiEmbedCall(GeminiCall):
+    """A batch of texts to embed, or one: a batch of one to everybody behind it."""
+
+    def whole_body(self) -> bytes:
+        """The batch with its model. Raises InvalidRequest for what is no object."""
+        body = ClientCall.whole_body(self)
+        fields = decode_body(_OBJECT, body)
+        if self.method == _EMBED:
+            return batch_of_one(body, self.model)
+        fields["model"] = msgspec.Raw(msgspec.json.encode(self.model))
+        return msgspec.json.encode(fields)
+
+    def close(self, live: LiveRequest, last: bytes) -> None:
+        """See `ClientCall.close`."""
+        super().close(live, one_of_batch(last) if self.method == _EMBED else last)
 
 
 class GeminiArrayCall(GeminiCall):
@@ -105,7 +125,8 @@ class GeminiEndpoint(ChatEndpoint):
         path = path_of(protocol.url).decode("utf-8", "replace")
         model, _, method = path.partition("/models/")[2].rpartition(":")
         is_array = method == _STREAM and _ALT_SSE.search(query) is None
-        call = (GeminiArrayCall if is_array else GeminiCall)(self, protocol, model, method)
+        kind = GeminiArrayCall if is_array else GeminiEmbedCall if method in (_EMBED, _EMBED_ALL) else GeminiCall
+        call = kind(self, protocol, model, method)
         if method not in _METHODS:
             call.refusal = InvalidRequest(f"there is no method {safe_text(method, limit=64)!r} of a model here")
             call.refusal.http_status = 404
@@ -115,6 +136,8 @@ class GeminiEndpoint(ChatEndpoint):
         """The walk, or a count."""
         if exchange.method == _COUNT:
             return self._count(call, exchange)
+        if isinstance(exchange, GeminiEmbedCall):
+            call = msgspec.structs.replace(call, dialect=Dialect.GEMINI_EMBEDDINGS)
         return super().answer(call, caller, exchange)
 
     async def _count(self, call: RawCall, exchange: GeminiCall) -> None:

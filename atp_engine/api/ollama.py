@@ -19,6 +19,7 @@ from atp_engine.core.errors import BadUpstreamReply, InvalidRequest, Unsupported
 from atp_engine.core.ports import NewId
 from atp_engine.core.types import Caller, Dialect
 from atp_engine.dialects.fields import BOOL, COUNT, RAW, STR, Fields, compact
+from atp_engine.dialects.passthrough import LOST
 from atp_engine.dialects.reading import decode_body
 from atp_engine.services.attempt import RawCall
 from atp_engine.services.completions import Completions
@@ -91,7 +92,10 @@ class EmbedCall(OllamaCall):
         """The embeddings call that it is. Raises InvalidRequest naming the field."""
         top = Fields.of_body(super().whole_body())
         model, text, size = top.need("model", STR), top.need(self.text_field, RAW), top.take("dimensions", COUNT)
-        return msgspec.json.encode(compact(model=model, input=text, dimensions=size, encoding_format="float"))
+        top.close()
+        lost = {LOST: top.dropped.paths()} if top.dropped.paths() else {}
+        written = compact(model=model, input=text, dimensions=size, encoding_format="float")
+        return msgspec.json.encode(written | lost)
 
     def close(self, live: LiveRequest, last: bytes) -> None:
         """Sends the vectors in the caller's shape. Raises BadUpstreamReply when there are none."""

@@ -22,8 +22,13 @@ class Dialect(StrEnum):
     OPENAI_RESPONSES = "openai_responses"
     OPENAI_COMPLETIONS = "openai_completions"
     OPENAI_EMBEDDINGS = "openai_embeddings"
+    GEMINI_EMBEDDINGS = "gemini_embeddings"
     GEMINI = "gemini"
     OLLAMA = "ollama"
+
+
+VECTOR_DIALECTS = (Dialect.OPENAI_EMBEDDINGS, Dialect.GEMINI_EMBEDDINGS)
+"""Those of embeddings."""
 
 
 class RequestState(StrEnum):
@@ -121,6 +126,8 @@ class RequestFacts(msgspec.Struct, frozen=True):
     """Fields of the body that answers of this dialect repeat; such answers get an id of ours."""
     is_embedding: bool = False
     """Vectors are wanted, not an answer in words."""
+    is_base64: bool = False
+    """They are wanted as base64."""
 
 
 class ClientHint(msgspec.Struct, frozen=True):
@@ -171,7 +178,16 @@ class DeploymentSpec(msgspec.Struct, frozen=True):
 
     def wire(self, client: Dialect) -> Dialect:
         """The dialect to call it in for a client of another one: the client's own where the vendor has it."""
-        return client if client in self.also else self.dialect
+        if client in self.also:
+            return client
+        if client in VECTOR_DIALECTS and self.gives_vectors:
+            return next(one for one in self.also if one in VECTOR_DIALECTS)
+        return self.dialect
+
+    @property
+    def gives_vectors(self) -> bool:
+        """Its vendor has embeddings."""
+        return any(one in VECTOR_DIALECTS for one in self.also)
 
 
 class CandidateVerdict(msgspec.Struct, frozen=True):

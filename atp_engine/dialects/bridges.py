@@ -8,6 +8,7 @@ from types import MappingProxyType
 from atp_engine.core.types import Dialect
 from atp_engine.dialects import (
     anthropic_tap,
+    gemini_embeddings,
     gemini_tap,
     ollama_tap,
     openai_chat_tap,
@@ -42,6 +43,10 @@ def _joined() -> dict[tuple[Dialect, Dialect], Bridge]:
             if spoken is not None and client is not upstream:
                 framing = NDJSON if upstream is Dialect.OLLAMA else SSE
                 pairs[client, upstream] = Translation(spoken, codec(upstream), framing)
+    ours, its = Dialect.OPENAI_EMBEDDINGS, Dialect.GEMINI_EMBEDDINGS
+    pairs[its, its] = gemini_embeddings.Same()
+    pairs[ours, its] = gemini_embeddings.ToGemini()
+    pairs[its, ours] = gemini_embeddings.FromGemini()
     return pairs
 
 

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from atp_engine.core.types import Dialect, RequestFacts
 from atp_engine.dialects import (
     anthropic_facts,
+    gemini_embeddings,
     gemini_facts,
     ollama_facts,
     openai_chat_facts,
@@ -25,6 +26,7 @@ _READERS: Mapping[Dialect, Callable[[bytes, float], RequestFacts]] = MappingProx
         Dialect.OPENAI_COMPLETIONS: openai_completions_facts.read_facts,
         Dialect.OPENAI_EMBEDDINGS: openai_embeddings.read_facts,
         Dialect.GEMINI: gemini_facts.read_facts,
+        Dialect.GEMINI_EMBEDDINGS: gemini_embeddings.read_facts,
         Dialect.OLLAMA: ollama_facts.read_facts,
     }
 )

@@ -96,6 +96,7 @@ _CODE_KEYS: Mapping[Dialect, tuple[str, ...]] = MappingProxyType(
         Dialect.OPENAI_COMPLETIONS: ("code", "type", "status"),
         Dialect.OPENAI_EMBEDDINGS: ("code", "type", "status"),
         Dialect.GEMINI: ("status",),
+        Dialect.GEMINI_EMBEDDINGS: ("status",),
         Dialect.OLLAMA: ("code", "type"),
     }
 )

@@ -126,6 +126,7 @@ def read_facts(body: bytes, bytes_per_token: float = BYTES_PER_TOKEN) -> Request
         session_hint="",
         prefix_seed=hashlib.sha256(b"embeddings\0" + wanted.model.encode("utf-8", "replace")).digest(),
         is_embedding=True,
+        is_base64=wanted.is_base64,
     )
 
 

@@ -13,6 +13,18 @@ from atp_engine.dialects.reading import decode_body
 _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
+LOST = "atp_dropped_fields"
+"""In a body that was made here of another one, the fields that had no place in it: named, never sent up."""
+_NAMES = msgspec.json.Decoder(list[str])
+
+
+def _lost(raw: msgspec.Raw) -> tuple[str, ...]:
+    try:
+        return tuple(_NAMES.decode(raw))
+    except ValueError:
+        return ()
+
+
 class Wire(Protocol):
     """What a dialect's `*_tap` module offers."""
 
@@ -46,7 +58,8 @@ class Passthrough:
             fields = decode_body(_FIELDS, body)
         fields["model"] = msgspec.Raw(msgspec.json.encode(model))
         self._wire.adjust(fields, facts)
-        return UpstreamBody(msgspec.json.encode(fields))
+        lost = fields.pop(LOST, None)
+        return UpstreamBody(msgspec.json.encode(fields), () if lost is None else _lost(lost))
 
     def reply(
         self,

@@ -47,6 +47,7 @@ _ALLOWED = {
     Dialect.OPENAI_COMPLETIONS: _COMMON | {b"openai-beta"},
     Dialect.OPENAI_EMBEDDINGS: _COMMON | {b"openai-beta"},
     Dialect.GEMINI: _COMMON | {b"x-goog-api-client"},
+    Dialect.GEMINI_EMBEDDINGS: _COMMON | {b"x-goog-api-client"},
     Dialect.OLLAMA: _COMMON,
 }
 _OTHER_PATHS = {
@@ -279,8 +280,10 @@ def _chat_path(dialect: Dialect) -> str:
 
 
 def _method_of(call: ProviderCall) -> bytes:
-    """The rest of Gemini's path: the model, and its method by whether it streams."""
+    """The rest of Gemini's path: the model, and its method by what is wanted and whether it streams."""
     model = quote(call.deployment.model.removeprefix("models/"), safe="/-._~").encode("ascii")
+    if call.wire is Dialect.GEMINI_EMBEDDINGS:
+        return b"/" + model + b":batchEmbedContents"
     return b"/" + model + (b":streamGenerateContent?alt=sse" if call.is_stream else b":generateContent")
 
 

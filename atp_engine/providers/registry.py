@@ -111,7 +111,7 @@ _ROWS = (
     Vendor(
         "gemini", "Gemini", "https://generativelanguage.googleapis.com/v1beta", "GEMINI_API_KEY",
         dialect=Dialect.GEMINI, auth=Auth.X_GOOG_API_KEY, chat_path="/models", models_path="/models?pageSize=1000",
-        openai_root="/openai",
+        openai_root="/openai", also=_VECTORS,
     ),
     # docs.ollama.com/api; the compatible API: docs.ollama.com/api/openai-compatibility
     Vendor(

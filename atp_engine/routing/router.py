@@ -15,7 +15,7 @@ from math import ceil, inf
 import msgspec
 
 from atp_engine.core.ports import Rng
-from atp_engine.core.types import CandidateVerdict, DeploymentSpec, Dialect, RequestFacts, RouteDecision
+from atp_engine.core.types import CandidateVerdict, DeploymentSpec, RequestFacts, RouteDecision
 from atp_engine.routing.health import DeploymentHealth, HealthBook
 from atp_engine.routing.strategies import STRATEGIES, Placement
 from atp_engine.routing.table import ESTIMATE_SLACK, Route
@@ -106,7 +106,7 @@ def _unfit(spec: DeploymentSpec, facts: RequestFacts, state: DeploymentHealth | 
         return "disabled"
     if facts.is_embedding is not spec.is_embedding:
         return "gives embeddings only" if spec.is_embedding else "gives no embeddings"
-    if facts.is_embedding and Dialect.OPENAI_EMBEDDINGS not in spec.also:
+    if facts.is_embedding and not spec.gives_vectors:
         return "its vendor has no embeddings here"
     if facts.has_tools and not spec.has_tools:
         return "no tools"

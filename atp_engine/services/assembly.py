@@ -77,6 +77,8 @@ class Assembly:
         dialect = Dialect(settings.dialect) if settings.dialect else row.dialect
         is_openai = dialect in (row.dialect, Dialect.OPENAI_CHAT, Dialect.OPENAI_RESPONSES)
         also = tuple(one for one in row.also if one is not dialect) if is_openai else ()
+        if dialect is Dialect.GEMINI:
+            also = (Dialect.GEMINI_EMBEDDINGS,)
         return VendorFacts(dialect, is_local=row.is_local, catalog=row.kind, also=also)
 
 

@@ -135,6 +135,33 @@ async def _embed(engine: Running) -> None:
         assert (await client.embeddings("vectors", "one")).embedding
         with pytest.raises(ollama.ResponseError, match="input"):
             await client.embed("vectors", "")
+    for version in ("v1", "v1beta"):
+        async with google(engine, version) as models:
+            sized = types.EmbedContentConfig(output_dimensionality=8, task_type="RETRIEVAL_QUERY")
+            batch = await models.embed_content(model="vectors", contents=["one", "two"], config=sized)
+            assert [len(vector.values) for vector in batch.embeddings] == [8, 8]
+            with pytest.raises(errors.ClientError, match="parts"):
+                await models.embed_content(model="vectors", contents="")
+    single = await engine.post("/v1beta/models/vectors:embedContent", {"content": {"parts": [{"text": "one"}]}})
+    assert len(single.json()["embedding"]["values"]) > 8
+    kept = await engine.post("/api/embed", {"model": "vectors", "input": "one", "truncate": True})
+    assert kept.headers["x-atp-dropped-fields"] == "truncate"
+
+
+async def test_gemini_gives_vectors_to_openais_sdk_and_its_own(tmp_path: Path) -> None:
+    vectors = _json({"embeddings": [{"values": [0.5, 0.25]}], "usageMetadata": {"promptTokenCount": 3}})
+    async with Upstream(answer(vectors), then=[answer(vectors)] * 2) as upstream:
+        config = upstream_config({"up": upstream.port}, dialect="gemini").replace("model-up", "gemini-embedding-001")
+        async with running(tmp_path, config) as engine:
+            told = await engine.post("/v1/embeddings", {"model": "auto", "input": "one"})
+            assert told.json()["data"][0]["embedding"] == [0.5, 0.25]
+            assert told.json()["usage"]["prompt_tokens"] == 3
+            async with google(engine) as models:
+                found = await models.embed_content(model="auto", contents="one")
+                assert found.embeddings[0].values == [0.5, 0.25]
+        targets = {request.target for request in upstream.requests}
+        assert targets == {"/v1/models/gemini-embedding-001:batchEmbedContents"}
+        assert json.loads(upstream.requests[0].body)["requests"][0]["model"] == "models/gemini-embedding-001"
 
 
 async def _err(engine: Running) -> None:
