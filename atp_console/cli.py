@@ -263,21 +263,29 @@ def _overridden(loaded: Loaded, arguments: argparse.Namespace) -> Loaded:
 
 
 def _console(arguments: argparse.Namespace) -> int:
+    endpoint, is_ours = _running_or_started(arguments)
+    return _open(endpoint, arguments, is_readonly=arguments.readonly, owns_engine=is_ours)
+
+
+def _running_or_started(arguments: argparse.Namespace) -> tuple[Endpoint, bool]:
+    """An engine that answers, and whether it was started for that."""
     from atp_console.launch import CannotStart, running, serve_arguments, start
 
     _, paths = _places(arguments)
     found = running(paths.data_dir)
+    if found is not None:
+        return found[0], False
     try:
-        endpoint = found[0] if found else start(paths.data_dir, serve_arguments(vars(arguments)))
+        return start(paths.data_dir, serve_arguments(vars(arguments))), True
     except CannotStart as error:
         raise Refused(str(error), error.code) from None
-    return _open(endpoint, arguments, is_readonly=arguments.readonly, owns_engine=found is None)
 
 
 def _open(endpoint: Endpoint, arguments: argparse.Namespace, *, is_readonly: bool, owns_engine: bool) -> int:
     from atp_console.app import run
     from atp_console.global_acts import ExitChoice
 
+    environment = _places(arguments)[0]
     choice = run(
         endpoint,
         is_readonly=is_readonly,
@@ -285,7 +293,7 @@ def _open(endpoint: Endpoint, arguments: argparse.Namespace, *, is_readonly: boo
         owns_engine=owns_engine,
         theme=arguments.theme,
         settings_file=_settings_file(arguments),
-        preferences_file=_places(arguments)[0].state_home / "atp-console" / "console.json",
+        preferences_file=environment.state_home / "atp-console" / "console.json",
     )
     if choice is ExitChoice.STOP:
         _stop_engine(arguments)
@@ -299,16 +307,12 @@ def _stop_engine(arguments: argparse.Namespace) -> None:
 
 
 def _attach(arguments: argparse.Namespace) -> int:
-    from atp_console.launch import running
     from atp_engine.client.endpoint import Endpoint, EndpointError
 
     environment, paths = _places(arguments)
     url = arguments.url or environment.url
     if not url:
-        found = running(paths.data_dir)
-        if found is None:
-            raise Refused(f"no engine answers for {paths.data_dir}; start one with: atp-console serve")
-        return _open(found[0], arguments, is_readonly=arguments.readonly, owns_engine=False)
+        return _open(_running_endpoint(arguments), arguments, is_readonly=arguments.readonly, owns_engine=False)
     token_file = arguments.token_file or environment.variables.get("ATP_TOKEN_FILE") or paths.admin_token
     try:
         token = Path(token_file).read_text().strip()
@@ -325,7 +329,6 @@ def _attach(arguments: argparse.Namespace) -> int:
 def _demo(arguments: argparse.Namespace) -> int:
     import subprocess
 
-    from atp_console.launch import CannotStart, running, serve_arguments, start
     from atp_engine.config.first_run import Detection, write_if_missing
 
     environment, paths = _places(arguments)
@@ -338,20 +341,16 @@ def _demo(arguments: argparse.Namespace) -> int:
         write_if_missing(arguments.config, Detection())
     if arguments.port is None:
         arguments.port = 0
-    found = running(paths.data_dir)
-    try:
-        endpoint = found[0] if found else start(paths.data_dir, serve_arguments(vars(arguments)))
-    except CannotStart as error:
-        raise Refused(str(error), error.code) from None
+    endpoint, is_ours = _running_or_started(arguments)
     traffic = [sys.executable, "-m", "atp_console", "traffic", "--data-dir", str(paths.data_dir)]
     with subprocess.Popen(  # noqa: S603 - our own program
         traffic, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as clients:
         try:
-            return _open(endpoint, arguments, is_readonly=arguments.readonly, owns_engine=found is None)
+            return _open(endpoint, arguments, is_readonly=arguments.readonly, owns_engine=is_ours)
         finally:
             clients.terminate()
-            if found is None:
+            if is_ours:
                 _stop_engine(arguments)
 
 
