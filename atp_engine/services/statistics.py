@@ -1,21 +1,29 @@
-"""Traffic over time, worked out when somebody looks: nothing is kept for it while requests run.
+"""Traffic over time, worked out when somebody looks, from steps that are counted ahead where there are many requests.
 
-`api/admin_metrics` is its only caller. Answers are shared for a second, so many faces cost one query.
+`api/admin_metrics` asks, the engine's ticker calls `sweep`. Answers are shared for a second, so many faces cost one
+query; all of the work is done in a reader's thread.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Callable, Iterable
 
-from atp_engine.core.errors import InvalidRequest
+from atp_engine.core.errors import InvalidRequest, StorageError
 from atp_engine.core.metrics_views import GROUPS, STEPS, WINDOWS, MetricsView, TrafficGroup, TrafficPoint
 from atp_engine.core.ports import Clock
+from atp_engine.storage.batch import Write
 from atp_engine.storage.database import Database
-from atp_engine.storage.traffic import Counted, Spread, Traffic, figure_of, traffic
+from atp_engine.storage.traffic import Step, Steps, Tally, Traffic, quantiles, traffic
+from atp_engine.storage.traffic_steps import Piece, next_piece, storing
 
 _MOST_GROUPS = 100
 _KEPT_S = 1.0
+_LOOK_S = 5.0
 _QUANTILES = (0.5, 0.95, 0.99)
+_log = logging.getLogger("atp_engine.statistics")
 
 
 class Statistics:
@@ -25,6 +33,8 @@ class Statistics:
         self._database = database
         self._clock = clock
         self._kept: dict[tuple[str, str], tuple[float, MetricsView]] = {}
+        self._looks_at = clock.monotonic()
+        self._counting: asyncio.Future[Piece | None] | None = None
 
     async def window(self, name: str, group: str) -> MetricsView:
         """The window that ends now. Raises InvalidRequest for a name that is not offered, StorageError."""
@@ -37,100 +47,101 @@ class Statistics:
         if kept is not None and now - kept[0] < _KEPT_S:
             return kept[1]
         step_s = WINDOWS[name] / STEPS
-        start = (
-            self._clock.now() // step_s + 1 - STEPS
-        ) * step_s  # steps begin on whole multiples, so they stand still
-        found = await self._database.read(lambda connection: traffic(connection, start, step_s, STEPS, group))
-        view = MetricsView(name, step_s, start, group, _points(found), _groups(found), found.is_partial)
+        first = int(self._clock.now() // step_s) + 1 - STEPS  # steps begin on whole multiples, so they stand still
+
+        def read(connection: sqlite3.Connection) -> MetricsView:
+            found = traffic(connection, first * step_s, step_s, STEPS, group)
+            points, groups = _points(found, first), _groups(found.groups, first)
+            return MetricsView(name, step_s, first * step_s, group, points, groups, found.is_partial)
+
+        view = await self._database.read(read)
         self._kept[name, group] = (now, view)
         return view
 
+    def sweep(self) -> None:
+        """Has the next requests counted when it is time; never waits."""
+        now = self._clock.monotonic()
+        if self._counting is not None or now < self._looks_at or self._database.state() != "ok":
+            return
+        self._looks_at = now + _LOOK_S
+        at = self._clock.now()
+        self._counting = self._database.read_soon(lambda connection: next_piece(connection, at))
+        self._counting.add_done_callback(self._store)
 
-def _points(found: Traffic) -> tuple[TrafficPoint, ...]:
-    counted: list[list[Counted]] = [[] for _ in range(STEPS)]
-    for one in found.counted:
-        counted[one.step].append(one)
-    latency, ttft = _by_step(found.latency_ms), _by_step(found.ttft_ms)
-    codes: list[dict[str, int]] = [{} for _ in range(STEPS)]
-    for step, code, count in found.codes:
-        codes[step][code or "unknown"] = count
-    return tuple(
-        TrafficPoint(
-            requests=sum(one.requests for one in counted[step]),
-            errors=sum(one.errors for one in counted[step]),
-            errors_by_code=codes[step],
-            prompt_tokens=sum(one.prompt_tokens for one in counted[step]),
-            output_tokens=sum(one.output_tokens for one in counted[step]),
-            cache_read_tokens=sum(one.cache_read_tokens for one in counted[step]),
-            cost_nusd=sum(one.cost_nusd for one in counted[step]),
-            **dict(zip(("p50_ms", "p95_ms", "p99_ms"), _quantiles(latency[step]), strict=True)),
-            **dict(zip(("ttft_p50_ms", "ttft_p95_ms", "ttft_p99_ms"), _quantiles(ttft[step]), strict=True)),
-        )
-        for step in range(STEPS)
-    )
-
-
-def _groups(found: Traffic) -> tuple[TrafficGroup, ...]:
-    counted: dict[str, list[Counted]] = {}
-    for one in found.counted:
-        counted.setdefault(one.group, []).append(one)
-    latency, ttft, pace = (_by_group(spread) for spread in (found.latency_ms, found.ttft_ms, found.tokens_per_s))
-    most = sorted(counted, key=lambda name: (-sum(one.requests for one in counted[name]), name))[:_MOST_GROUPS]
-    return tuple(
-        _group(name, counted[name], latency.get(name, {}), ttft.get(name, {}), pace.get(name, {})) for name in most
-    )
+    def _store(self, counting: asyncio.Future[Piece | None]) -> None:
+        self._counting = None
+        if counting.cancelled():
+            return
+        error = counting.exception()
+        if error is not None:
+            if not isinstance(error, StorageError):
+                raise error
+            _log.warning("the steps of charts could not be counted: %s", error.public_message)
+            return
+        piece = counting.result()
+        if piece is not None:
+            self._database.submit(Write(action=storing(piece)))
+            if not piece.is_last:
+                self._looks_at = 0.0
 
 
-def _group(
-    name: str, steps: list[Counted], latency: dict[int, int], ttft: dict[int, int], pace: dict[int, int]
-) -> TrafficGroup:
-    trend = [0] * STEPS
-    for one in steps:
-        trend[one.step] = one.requests
-    p50, p95, p99 = _quantiles(latency)
-    return TrafficGroup(
-        name=name,
-        requests=sum(trend),
-        errors=sum(one.errors for one in steps),
+def _points(found: Traffic, first: int) -> tuple[TrafficPoint, ...]:
+    return tuple([_point(found.all.get(slot, {}), found.codes.get(slot, {})) for slot in range(first, first + STEPS)])
+
+
+def _point(step: Step, codes: dict[str, int]) -> TrafficPoint:
+    tallies = list(step.values())
+    p50, p95, p99 = quantiles((one.latency_ms for one in tallies), _QUANTILES)
+    ttft_p50, ttft_p95, ttft_p99 = quantiles((one.ttft_ms for one in tallies), _QUANTILES)
+    return TrafficPoint(
+        requests=sum(one.requests for one in tallies),
+        errors=sum(one.errors for one in tallies),
+        errors_by_code=codes,
+        prompt_tokens=sum(one.prompt_tokens for one in tallies),
+        output_tokens=sum(one.output_tokens for one in tallies),
+        cache_read_tokens=sum(one.cache_read_tokens for one in tallies),
+        cost_nusd=sum(one.cost_nusd for one in tallies),
         p50_ms=p50,
         p95_ms=p95,
         p99_ms=p99,
-        ttft_p95_ms=_quantiles(ttft)[1],
-        tokens_per_s=_quantiles(pace)[0],
-        prompt_tokens=sum(one.prompt_tokens for one in steps),
-        output_tokens=sum(one.output_tokens for one in steps),
-        cache_read_tokens=sum(one.cache_read_tokens for one in steps),
-        cost_nusd=sum(one.cost_nusd for one in steps),
-        unknown_cost=sum(one.unknown_cost for one in steps),
-        trend=tuple(trend),
+        ttft_p50_ms=ttft_p50,
+        ttft_p95_ms=ttft_p95,
+        ttft_p99_ms=ttft_p99,
     )
 
 
-def _by_step(spreads: Iterable[Spread]) -> list[dict[int, int]]:
-    found: list[dict[int, int]] = [{} for _ in range(STEPS)]
-    for step, _, bucket, count in spreads:
-        found[step][bucket] = found[step].get(bucket, 0) + count
-    return found
+def _groups(steps: Steps, first: int) -> tuple[TrafficGroup, ...]:
+    by_name: dict[str, dict[int, Tally]] = {}
+    for slot, step in steps.items():
+        for name, tally in step.items():
+            by_name.setdefault(name, {})[slot - first] = tally
+    requests = {name: sum(one.requests for one in tallies.values()) for name, tallies in by_name.items()}
+    most = sorted(by_name, key=lambda name: (-requests[name], name))[:_MOST_GROUPS]
+    return tuple([_group(name, by_name[name]) for name in most])
 
 
-def _by_group(spreads: Iterable[Spread]) -> dict[str, dict[int, int]]:
-    found: dict[str, dict[int, int]] = {}
-    for _, group, bucket, count in spreads:
-        counts = found.setdefault(group, {})
-        counts[bucket] = counts.get(bucket, 0) + count
-    return found
+def _group(name: str, by_step: dict[int, Tally]) -> TrafficGroup:
+    tallies = list(by_step.values())
+    p50, p95, p99 = quantiles((one.latency_ms for one in tallies), _QUANTILES)
+    (ttft_p95,) = quantiles((one.ttft_ms for one in tallies), (0.95,))
+    (pace,) = quantiles((one.tokens_per_s for one in tallies), (0.5,))
+    return TrafficGroup(
+        name=name,
+        requests=_sum(tallies, lambda one: one.requests),
+        errors=_sum(tallies, lambda one: one.errors),
+        p50_ms=p50,
+        p95_ms=p95,
+        p99_ms=p99,
+        ttft_p95_ms=ttft_p95,
+        tokens_per_s=pace,
+        prompt_tokens=_sum(tallies, lambda one: one.prompt_tokens),
+        output_tokens=_sum(tallies, lambda one: one.output_tokens),
+        cache_read_tokens=_sum(tallies, lambda one: one.cache_read_tokens),
+        cost_nusd=_sum(tallies, lambda one: one.cost_nusd),
+        unknown_cost=_sum(tallies, lambda one: one.unknown_cost),
+        trend=tuple([by_step[step].requests if step in by_step else 0 for step in range(STEPS)]),
+    )
 
 
-def _quantiles(counts: dict[int, int]) -> tuple[float | None, float | None, float | None]:
-    """p50, p95 and p99; None when nothing was counted."""
-    total = sum(counts.values())
-    found: list[float | None] = []
-    for share in _QUANTILES:
-        seen, figure = 0, None
-        for bucket in sorted(counts):
-            seen += counts[bucket]
-            if seen >= share * total:
-                figure = figure_of(bucket)
-                break
-        found.append(figure)
-    return found[0], found[1], found[2]
+def _sum(tallies: Iterable[Tally], figure: Callable[[Tally], int]) -> int:
+    return sum([figure(one) for one in tallies])

@@ -131,9 +131,13 @@ class Database:
 
         Raises StorageError when the database cannot be read.
         """
+        return await self.read_soon(query)
+
+    def read_soon(self, query: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
+        """As `read`, begun at once, for somebody who does not wait for it."""
         if self._is_closed:
             raise StorageError("the database is closed")
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self.read_now, query)
+        return asyncio.get_running_loop().run_in_executor(self._threads, self.read_now, query)
 
     def read_now(self, query: Callable[[sqlite3.Connection], T]) -> T:
         """As `read`, in the caller's own thread: for building services before the engine serves."""

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import random
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from atp_engine.core.errors import InvalidRequest
+from atp_engine.core.metrics_views import GROUPS, WINDOWS, MetricsView
 from atp_engine.core.types import PriceState, RequestState
 from atp_engine.services.statistics import Statistics
+from atp_engine.storage.batch import Write
 from atp_engine.storage.database import Database
 from atp_engine.storage.requests import RequestRecord, RequestRepository
+from atp_engine.storage.traffic import kept
+from atp_engine.storage.traffic_steps import next_piece, storing
 from tests.support.manual_clock import ManualClock
 from tests.support.records import a_view, an_attempt
 
@@ -84,3 +92,82 @@ async def test_every_offered_group_is_answered_and_any_other_is_refused_by_name(
         await statistics.window("3w", "model")
     with pytest.raises(InvalidRequest, match="group is one of model"):
         await statistics.window("1h", "colour; DROP TABLE requests")
+
+
+def _any_record(rng: random.Random, number: int, at: float) -> RequestRecord:
+    """Committed at `at`, as it ended: it arrived before."""
+    is_bad = rng.random() < 0.2
+    duration_ms = rng.choice((None, 20.0, 1_500.0, 70_000.0))
+    view = a_view(
+        f"req_{number:08d}",
+        started_at=at - (duration_ms or 0.0) / 1_000.0,
+        duration_ms=duration_ms,
+        model=f"m{rng.randrange(3)}",
+        session_id=f"s{rng.randrange(4)}",
+        state=RequestState.FAILED if is_bad else RequestState.OK,
+        error_code="upstream_timeout" if is_bad else "",
+    )
+    return RequestRecord(view, f"key_{number % 2}", 1, None, (an_attempt(),), (), 1)
+
+
+async def _all_windows(database: Database, clock: ManualClock) -> list[MetricsView]:
+    statistics = Statistics(database, clock)
+    return [await statistics.window(name, group) for name, group in zip(WINDOWS, GROUPS, strict=True)]
+
+
+async def _advance(database: Database, now: float, size: int, most: int) -> int:
+    """Counts ahead as the sweep does, with small pieces."""
+    for done in range(most):
+        piece = await database.read(lambda connection: next_piece(connection, now, size, 1))
+        if piece is None:
+            return done
+        await database.commit(Write(action=storing(piece)))
+        await database.commit(Write(action=storing(piece)))  # a piece that comes twice counts once
+    return most
+
+
+@settings(max_examples=4, deadline=None)
+@given(st.integers(0, 2**32))
+async def test_windows_are_the_same_whether_or_not_their_steps_were_counted_ahead(seed: int) -> None:
+    rng = random.Random(seed)
+    clock = ManualClock(NOW)
+    with tempfile.TemporaryDirectory() as folder:
+        counted = Database.open(Path(folder) / "counted.db", clock)
+        plain = Database.open(Path(folder) / "plain.db", clock)
+        repositories = (RequestRepository(counted), RequestRepository(plain))
+        number = 0
+        for _ in range(4):
+            step_s = rng.choice((0.5, 20.0, 3_000.0))
+            for _ in range(rng.randrange(40)):
+                clock.advance(step_s)
+                number += 1
+                record = _any_record(rng, number, clock.now())
+                for repository in repositories:
+                    repository.add(record)
+            for repository in repositories:
+                await repository.settled()
+            await _advance(counted, clock.now(), rng.choice((3, 10, 25)), rng.randrange(20))
+            assert await _all_windows(counted, clock) == await _all_windows(plain, clock)
+        await counted.aclose()
+        await plain.aclose()
+
+
+async def test_the_sweep_counts_ahead_and_names_without_end_are_one_group(tmp_path: Path) -> None:
+    clock = ManualClock(NOW)
+    database = Database.open(tmp_path / "atp.db", clock)
+    repository = RequestRepository(database)
+    for number in range(1_100):
+        repository.add(_record(number, 1.0, model=f"m{number % 300}"))
+    await repository.settled()
+    statistics = Statistics(database, clock)
+    statistics.sweep()
+    while await database.read(lambda connection: kept(connection, 5)[0]) == 0:
+        await repository.settled()
+    for number in range(1_100, 1_500):
+        repository.add(_record(number, 1.0, model=f"m{number % 300}"))
+    await repository.settled()
+    assert await _advance(database, NOW, 400, 9) == 1
+    view = await statistics.window("5m", "model")
+    assert sum(point.requests for point in view.points) == 1_500
+    assert "(others)" in {group.name for group in view.groups}
+    await database.aclose()
