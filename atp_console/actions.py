@@ -185,9 +185,11 @@ ACTIONS: tuple[Action, ...] = (
     Action("tab.why", Scope.REQUEST, ("b",), "Why: every candidate and its reason", "why", 21),
     Action("tab.request", Scope.REQUEST, ("c",), "What the client sent", "request", 22),
     Action("tab.response", Scope.REQUEST, ("d",), "What it got", "response", 23),
+    Action("tab.events", Scope.REQUEST, ("e",), "Raw events, as the client got them", "raw", 23),
+    Action("tab.sent", Scope.REQUEST, ("f",), "What the client sent beside what went up", "sent", 23),
     Action("request.older", Scope.REQUEST, ("left_square_bracket",), "The session's request before", "prev", 24),
     Action("request.newer", Scope.REQUEST, ("right_square_bracket",), "The session's next request", "next", 25),
-    Action("body.form", Scope.REQUEST, ("v",), "Bodies as text, or as they were sent", "raw", 26),
+    Action("body.form", Scope.REQUEST, ("v",), "Bodies as text, or as they were sent", "form", 26),
     Action("request.copy", Scope.REQUEST, ("y",), "Copy id, curl, JSON or text", "copy", 27),
     Action(
         "request.replay",
@@ -200,7 +202,7 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action("request.replay_as", Scope.REQUEST, ("R",), "Send it to another model", is_mutating=True),
     Action("request.whatif", Scope.REQUEST, ("W",), "How it would be routed now, sending nothing", "what-if", 29),
-    Action("request.export", Scope.REQUEST, ("e",), "Write everything about this request to a JSON file", "export", 28),
+    Action("request.export", Scope.REQUEST, ("E",), "Write everything about this request to a JSON file", "export", 28),
     Action("request.cancel", Scope.REQUEST, ("x",), "Cancel this request", "cancel", 29, is_mutating=True),
 )
 BY_ID: dict[str, Action] = {action.id: action for action in ACTIONS}

@@ -51,7 +51,12 @@ def curl(detail: RequestDetail, url: str) -> str:
 
 def as_json(detail: RequestDetail) -> str:
     """Everything known of a request, indented."""
-    return msgspec.json.format(msgspec.json.encode(detail), indent=2).decode()
+    return indented(detail)
+
+
+def indented(value: object) -> str:
+    """Any value of ours as JSON for people."""
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
 
 
 def as_text(detail: RequestDetail) -> str:

@@ -163,6 +163,12 @@ def exact_dollars(nusd: int) -> str:
     return f"${int(whole):,}.{fraction.ljust(4, '0')}"
 
 
+def fine_dollars(nusd: int) -> str:
+    """To the hundredth of a cent, or down to what it is below a tenth of a cent: `$0.0312`, `$0.00042`."""
+    usd = nusd / NANO_PER_USD
+    return f"${usd:,.4f}" if usd >= 0.001 or not nusd else exact_dollars(nusd)
+
+
 def cost(nusd: int, price: PriceState, glyphs: Glyphs = UNICODE, *, is_exact: bool = False) -> str:
     """A cost with its certainty: `?` when no price is known, `~` in front when it rests on an estimate."""
     if price is PriceState.UNKNOWN:

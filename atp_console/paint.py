@@ -18,6 +18,9 @@ from atp_console.theme import Palette
 Span = tuple[str, str]
 Line = list[Span]
 
+_REACH = 4
+_MOST_REACH = 65_536
+
 
 def cells(text: str) -> int:
     """Width on screen."""
@@ -138,19 +141,31 @@ def wrapped(text: str, width: int) -> list[str]:
 
 
 def _wrapped_paragraph(paragraph: str, width: int) -> list[str]:
+    """Looks at a few widths of text at a time, so that a line of a megabyte costs no more than its lines."""
     lines: list[str] = []
     rest = paragraph.expandtabs(4)
-    while cells(rest) > width:
-        head = rest[:width] if rest.isascii() else set_cell_size(rest, width).rstrip("\0")
-        head = head if rest.startswith(head) else head.rstrip(" ")
+    at, reach = 0, _REACH * width + _REACH
+    while True:
+        seen = rest[at : at + reach]
+        is_rest = at + len(seen) == len(rest)
+        if cells(seen) <= width:
+            if is_rest:
+                lines.append(seen)
+                return lines
+            if reach < _MOST_REACH:
+                reach *= 2  # characters without a width of their own
+                continue
+        head = seen[:width] if seen.isascii() else set_cell_size(seen, width).rstrip("\0")
+        head = head if seen.startswith(head) else head.rstrip(" ")
         space = head.rfind(" ")
-        if space > width // 3 and len(head) < len(rest) and not rest[len(head)].isspace():
+        if space > width // 3 and len(head) < len(seen) and not seen[len(head)].isspace():
             head = head[: space + 1]
-        head = head or rest[:1]
+        head = head or seen[:1]
         lines.append(head.rstrip())
-        rest = rest[len(head) :].lstrip(" ") if lines[-1] else rest[len(head) :]
-    lines.append(rest)
-    return lines
+        at += len(head)
+        if lines[-1]:
+            while at < len(rest) and rest[at] == " ":
+                at += 1
 
 
 def packed(parts: Iterable[tuple[int, Line]], width: int, gap: str = "  ") -> Line:

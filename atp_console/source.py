@@ -22,6 +22,7 @@ from atp_engine.core.key_views import KeyMade, KeySummary, KeyWish
 from atp_engine.core.log_views import AuditPage, LogPage
 from atp_engine.core.metrics_views import MetricsView
 from atp_engine.core.play_views import PlayAsk, PlayStarted
+from atp_engine.core.sent_views import SentView
 from atp_engine.core.session_views import SessionAsk
 from atp_engine.core.types import RouteDecision
 from atp_engine.core.views import (
@@ -146,6 +147,10 @@ class EngineSource(Protocol):
         """Everything about one request."""
         ...
 
+    async def sent(self, id: str) -> SentView:
+        """What the client sent beside what went up."""
+        ...
+
     async def metrics(self, window: str, group: str) -> MetricsView:
         """Traffic of a window, by group."""
         ...
@@ -229,6 +234,7 @@ class ReadOnlySource:
         self.events = source.events
         self.requests = source.requests
         self.request = source.request
+        self.sent = source.sent
         self.tail = source.tail
         self.metrics = source.metrics
         self.logs = source.logs

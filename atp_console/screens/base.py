@@ -198,7 +198,7 @@ class ConsoleScreen(Screen[None], inherit_bindings=False):
         glyphs = look.glyphs
         brand: Line = [("ATP ", "accent"), (self.shown_name, "strong")]
         left: list[tuple[int, Line]] = [(0, brand + self.crumbs()), *self.vital_parts(width)]
-        tabs: list[tuple[int, Line]] = [(0, words) for words, _ in self._tab_words(width)]
+        tabs = self.tab_parts(width)
         right: Line = [("read-only" if self.desk.is_readonly else "rw", "warn" if self.desk.is_readonly else "muted")]
         right.append((f" {glyphs.dot} {self.desk.place}", "muted"))
         if state.engine is not None and state.engine.config_problems:
@@ -207,6 +207,10 @@ class ConsoleScreen(Screen[None], inherit_bindings=False):
             more = f" (+{len(state.engine.warnings) - 1})" if len(state.engine.warnings) > 1 else ""
             tabs.append((2, [(f"{glyphs.half} {safe_text(state.engine.warnings[0], limit=40)}{more}", "warn")]))
         return [titled(left, self.marks(), width, look), titled(tabs, right, width, look)]
+
+    def tab_parts(self, width: int) -> list[tuple[int, Line]]:
+        """The tabs of the header's second line."""
+        return [(0, words) for words, _ in self._tab_words(width)]
 
     def _tab_words(self, width: int) -> list[tuple[Line, str]]:
         """The words of each tab, with the tab."""

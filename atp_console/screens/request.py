@@ -1,13 +1,16 @@
-"""One request: its attempts in time, why it went where it went, every figure, and what was said."""
+"""One request: its attempts in time, why it went where it went, every figure, what was said, the raw
+events, and what the client sent beside what went up."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
+import msgspec
 from textual.app import ComposeResult
 from textual.containers import Container
 
-from atp_console import bodies, copying
+from atp_console import bodies, copying, frames, sent_text
 from atp_console import format as fmt
 from atp_console.actions import Scope
 from atp_console.desk import Desk
@@ -20,11 +23,14 @@ from atp_console.widgets.request_panes import CandidatesPane, NumbersPane, Timel
 from atp_console.widgets.table import Table
 from atp_console.widgets.text_view import TextView, wrapped_lines
 from atp_engine.client.errors import EngineError, EngineRefused
+from atp_engine.core.sent_views import SentView
 from atp_engine.core.text import safe_text
 from atp_engine.core.views import RequestDetail, RequestView
 
 _ASK_S = 1.0
 _IN_THREAD_CHARS = 20_000
+_TABS = ("overview", "why", "request", "response", "events", "sent")
+_TITLES = ("All", "Why", "Request", "Response", "Raw", "Sent")
 
 
 class RequestScreen(RequestActs):
@@ -41,6 +47,9 @@ class RequestScreen(RequestActs):
         self._opened_from = opened_from
         self._is_raw = False
         self._missing = ""
+        self._sent: SentView | None = None
+        self._filled: dict[str, str] = {}
+        """Which request, in which form, the tabs that are filled when they are turned to show."""
         self._is_asking = False
         look = desk.look
         self.timeline = TimelinePane(look, id="timeline")
@@ -48,12 +57,17 @@ class RequestScreen(RequestActs):
         self.numbers = NumbersPane(look, id="numbers")
         self.request_body = TextView(look, lambda: self._body_heading("Request"), id="request-body")
         self.response_body = TextView(look, lambda: self._body_heading("Response"), id="response-body")
-        self._tabs: dict[str, Pane] = {
-            "overview": self.timeline,
-            "why": self.candidates,
-            "request": self.request_body,
-            "response": self.response_body,
-        }
+        self.events = TextView(look, lambda: self._wire_heading("Raw events", ""), id="raw-events")
+        self.sent = TextView(look, lambda: self._wire_heading("Sent", " the client's and ours"), id="sent-calls")
+        panes: tuple[Pane, ...] = (
+            self.timeline,
+            self.candidates,
+            self.request_body,
+            self.response_body,
+            self.events,
+            self.sent,
+        )
+        self._tabs: dict[str, Pane] = dict(zip(_TABS, panes, strict=True))
 
     def compose_body(self) -> ComposeResult:
         """Three panes above, the two bodies below; narrow screens show one tab at a time."""
@@ -65,6 +79,8 @@ class RequestScreen(RequestActs):
             with Container(id="request-lower"):
                 yield self.request_body
                 yield self.response_body
+            yield self.events
+            yield self.sent
 
     def on_mount(self) -> None:
         """Asks for the request at once, and again while it is open."""
@@ -125,21 +141,59 @@ class RequestScreen(RequestActs):
         ):
             if before is None or now != then:
                 await self._show_body(view, now)
+        if before is not None and before.request.state is not detail.request.state:
+            self._filled.clear()
+        await self._fill()
 
     async def _show_body(self, view: TextView, body: str | None) -> None:
         if not body:
             view.set_lines([[(self._no_body(), "muted")]])
             return
         read = bodies.as_sent if self._is_raw else bodies.readable
+        await self._lay_out(view, lambda: read(body), len(body))
+
+    async def _lay_out(self, view: TextView, read: Callable[[], list[Line]], size: int) -> None:
+        """Gives a view its lines; those of a long text are made and wrapped off the loop."""
         width = view.text_width
 
         def laid_out() -> tuple[list[Line], list[Line]]:
-            lines = read(body)
+            lines = read()
             return lines, wrapped_lines(lines, width)
 
-        lines, wrapped = await asyncio.to_thread(laid_out) if len(body) > _IN_THREAD_CHARS else laid_out()
+        lines, wrapped = await asyncio.to_thread(laid_out) if size > _IN_THREAD_CHARS else laid_out()
         if self.is_mounted:
             view.set_lines(lines, (width, wrapped))
+
+    async def _fill(self) -> None:
+        """The tabs that are made when they are turned to: raw events, and what was sent."""
+        detail, tab = self.detail, self.tab
+        if detail is None or tab not in ("events", "sent") or self._filled.get(tab) == detail.request.id:
+            return
+        self._filled[tab] = detail.request.id
+        if tab == "events":
+            body = detail.response_body
+            if body:
+                await self._lay_out(self.events, lambda: frames.lines_of(body), len(body))
+            else:
+                self.events.set_lines([[(self._no_body(), "muted")]])
+            return
+        if not detail.request.state.is_final:
+            self.sent.set_lines([[(self._no_body(), "muted")]])
+            return
+        try:
+            view = await self._asked_sent(detail.request.id)
+        except EngineError as error:
+            self._filled.pop(tab, None)
+            self.sent.set_lines([[(safe_text(error.message, limit=300), "bad")]])
+            return
+        size = sum(len(call.body or "") for call in view.calls)
+        await self._lay_out(self.sent, lambda: sent_text.lines_of(view, self.desk.look.glyphs), size)
+
+    async def _asked_sent(self, id: str) -> SentView:
+        """Asked for once; it does not change."""
+        if self._sent is None or self._sent.request_id != id:
+            self._sent = await self.desk.source.sent(id)
+        return self._sent
 
     def _no_body(self) -> str:
         view = self.detail.request if self.detail else None
@@ -155,6 +209,7 @@ class RequestScreen(RequestActs):
             return
         for pane in (self.timeline, self.candidates, self.numbers):
             pane.detail, pane.now = self.detail, self.desk.now()
+            pane.deployments = self.desk.state.deployments
             pane.repaint()
 
     def crumbs(self) -> Line:
@@ -185,18 +240,38 @@ class RequestScreen(RequestActs):
             parts.append((2, [(f"{glyphs.tries} {view.tries} attempts", "warn")]))
         return parts
 
+    def tab_parts(self, width: int) -> list[tuple[int, Line]]:
+        """Its own tabs by their letters."""
+        gap = " " if width >= 100 else ""
+        parts: list[tuple[int, Line]] = []
+        for tab, title in zip(_TABS, _TITLES, strict=True):
+            key = self.key(f"tab.{tab}")
+            words: Line = [(f"{key}{gap}{title}", "key")]
+            parts.append((0, words if tab == self.tab else [(key, "text"), (f"{gap}{title}", "muted")]))
+        return parts
+
     def marks(self) -> Line:
         """The neighbours in the session."""
         detail = self.detail
         older = "text" if detail and detail.previous_id else "muted"
         newer = "text" if detail and detail.next_id else "muted"
-        return [("[", "key"), (" prev  ", older), ("]", "key"), (" next", newer)]
+        return [
+            (self.key("request.older"), "key"),
+            (" prev  ", older),
+            (self.key("request.newer"), "key"),
+            (" next", newer),
+        ]
 
     def _body_heading(self, title: str) -> tuple[Line, Line]:
         view = self.selected_request()
         dialect = f" {name(view.dialect)}" if view is not None else ""
         left: Line = [(title, "title"), (dialect, "muted")]
         return left, [("as sent" if self._is_raw else "as text", "muted")]
+
+    def _wire_heading(self, title: str, rest: str) -> tuple[Line, Line]:
+        view = self.selected_request()
+        dialect = f" {name(view.dialect)}" if view is not None and not rest else rest
+        return [(title, "title"), (dialect, "muted")], []
 
     # --- actions
 
@@ -216,6 +291,14 @@ class RequestScreen(RequestActs):
         """What came."""
         self._turn("response")
 
+    def do_tab_events(self) -> None:
+        """Every frame of the answer."""
+        self._turn("events")
+
+    def do_tab_sent(self) -> None:
+        """The client's call and ours."""
+        self._turn("sent")
+
     def _turn(self, tab: str) -> None:
         self.end_zoom()
         for other in self._tabs:
@@ -225,6 +308,7 @@ class RequestScreen(RequestActs):
 
     def _after_turn(self) -> None:
         self.home_pane().focus()
+        self.ask(self._fill())
         self.paint_all()
 
     def do_request_older(self) -> None:
@@ -266,9 +350,14 @@ class RequestScreen(RequestActs):
 
     def do_request_export(self) -> None:
         """Everything into a file."""
-        detail = self.detail
-        if detail is not None:
-            self.save(f"atp-{safe_text(detail.request.id, limit=60)}.json", lambda: copying.as_json(detail))
+        if self.detail is not None:
+            self.ask(self._export(self.detail))
+
+    async def _export(self, detail: RequestDetail) -> None:
+        whole = msgspec.to_builtins(detail)
+        if detail.request.state.is_final:
+            whole["sent"] = msgspec.to_builtins(await self._asked_sent(detail.request.id))
+        self.save(f"atp-{safe_text(detail.request.id, limit=60)}.json", lambda: copying.indented(whole))
 
     def do_request_replay(self) -> None:
         """Sends it again."""

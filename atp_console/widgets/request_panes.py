@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from atp_console import format as fmt
 from atp_console.look import Look
 from atp_console.paint import Line, cells, fit, width_of, wrapped
 from atp_console.widgets.columns import name, served_name
 from atp_console.widgets.live_panes import ordered_candidates, score_text
 from atp_console.widgets.pane import Pane
+from atp_engine.core.sent_views import WouldCost
 from atp_engine.core.text import safe_text
-from atp_engine.core.types import AttemptOutcome, AttemptRecord, CandidateVerdict, PriceState
-from atp_engine.core.views import RequestDetail
+from atp_engine.core.types import AttemptOutcome, AttemptRecord, CandidateVerdict, PriceState, RouteDecision
+from atp_engine.core.views import DeploymentView, RequestDetail
 
 _MESSAGE_CAP = 400
 _LABEL_MOST = 26
 _FLAT = 9
+_WITH_COSTS = 76
+_CIRCUIT = 12
 _GAP = 3
 
 
@@ -24,6 +29,7 @@ class _DetailPane(Pane):
     def __init__(self, look: Look, *, id: str | None = None) -> None:
         super().__init__(look, id=id)
         self.detail: RequestDetail | None = None
+        self.deployments: Mapping[str, DeploymentView] = {}
         self.now = 0.0
 
 
@@ -138,8 +144,27 @@ def _axis(whole_ms: float, room: int) -> str:
     return axis
 
 
+def saved_line(detail: RequestDetail, look: Look) -> Line:
+    """What the answer cost less than its tokens would have at the dearest candidate; empty when nothing."""
+    view = detail.request
+    if view.price_state is PriceState.UNKNOWN or not view.state.is_final:
+        return []
+    others = [one for one in detail.would_cost if one.deployment != view.served]
+    dearest = max(others, key=lambda one: one.cost_nusd, default=None)
+    if dearest is None or dearest.cost_nusd <= view.cost_nusd:
+        return []
+    is_sure = dearest.is_sure and view.price_state is PriceState.KNOWN
+    figure = ("" if is_sure else look.glyphs.about) + fmt.fine_dollars(dearest.cost_nusd - view.cost_nusd)
+    return [
+        ("saved ", "muted"),
+        (figure, "ok"),
+        (f" against {name(dearest.deployment)}", "muted"),
+        (", the dearest candidate, for the same tokens", "muted"),
+    ]
+
+
 class CandidatesPane(_DetailPane):
-    """The whole decision: one sentence, every candidate with rank, score and reason."""
+    """The whole decision: one sentence, what was saved, every candidate with rank, score and reason."""
 
     def heading(self) -> tuple[Line, Line]:
         """Who serves."""
@@ -148,27 +173,59 @@ class CandidatesPane(_DetailPane):
         return [("Why", "title"), (f" {served_name(self.detail.request, self.look)}", "muted")], []
 
     def lines(self, width: int, height: int) -> list[Line]:
-        """Explanation first; reasons are wrapped, not cut."""
+        """Explanation first; reasons are wrapped where there is room for all of them."""
         detail = self.detail
         if detail is None:
             return []
         if detail.decision is None:
             return [[("No route was decided: the request ended before, or the cache answered.", "muted")]]
-        decision = detail.decision
+        whole = self._whole(detail, detail.decision, width)
+        return whole if len(whole) <= height else self._short(detail, detail.decision, width)
+
+    def _short(self, detail: RequestDetail, decision: RouteDecision, width: int) -> list[Line]:
+        """One line per candidate, under one about the decision."""
+        said = safe_text(decision.explanation, limit=_MESSAGE_CAP)
+        first = saved_line(detail, self.look) or [(said, "text")]
+        room = min(24, max(10, width // 4))
+        tried = {attempt.deployment: attempt for attempt in detail.attempts}
+        rows = [self._candidate(one, tried.get(one.deployment), 0, room, []) for one in ordered_candidates(detail)]
+        return [first, *(row[0] for row in rows)]
+
+    def _whole(self, detail: RequestDetail, decision: RouteDecision, width: int) -> list[Line]:
         dot = self.look.glyphs.dot
         lines: list[Line] = [
             [(piece, "text")] for piece in wrapped(safe_text(decision.explanation, limit=_MESSAGE_CAP), width)
         ]
         source = f"route {name(decision.route)} {dot} {name(decision.strategy)} {dot} config v{decision.config_version}"
-        lines += [[(source, "muted")], []]
+        lines.append([(source, "muted")])
+        saved = saved_line(detail, self.look)
+        lines += [saved, []] if saved else [[]]
         room = min(24, max(10, width // 4))
-        lines.append([(f"    # {fit('CANDIDATE', room)} SCORE  VERDICT", "muted")])
+        costs = {one.deployment: one for one in detail.would_cost} if width >= _WITH_COSTS else {}
+        head = f"    # {fit('CANDIDATE', room)} SCORE  "
+        if costs:
+            head += f"{'WOULD COST':>10}  {fit('CIRCUIT NOW', _CIRCUIT)}  "
+        lines.append([(head + "VERDICT", "muted")])
         tried = {attempt.deployment: attempt for attempt in detail.attempts}
         for one in ordered_candidates(detail):
-            lines += self._candidate(one, tried.get(one.deployment), width, room)
+            middle = self._now_of(one.deployment, costs.get(one.deployment)) if costs else []
+            lines += self._candidate(one, tried.get(one.deployment), width, room, middle)
         return lines
 
-    def _candidate(self, one: CandidateVerdict, attempt: AttemptRecord | None, width: int, room: int) -> list[Line]:
+    def _now_of(self, key: str, cost: WouldCost | None) -> Line:
+        """What the request's tokens cost there, and whether it may be called now."""
+        glyphs = self.look.glyphs
+        figure = fmt.UNKNOWN if cost is None else fmt.fine_dollars(cost.cost_nusd)
+        if cost is not None and not cost.is_sure:
+            figure = glyphs.about + figure
+        deployment = self.deployments.get(key)
+        circuit, role = fmt.circuit_mark(deployment, glyphs) if deployment is not None else (glyphs.none, "muted")
+        return [(f"{figure:>10}  ", "text"), (fit(circuit, _CIRCUIT, mark=glyphs.cut) + "  ", role)]
+
+    def _candidate(
+        self, one: CandidateVerdict, attempt: AttemptRecord | None, width: int, room: int, middle: Line
+    ) -> list[Line]:
+        """Its lines; one alone when `width` is 0."""
         glyphs = self.look.glyphs
         request = self.detail.request if self.detail else None
         is_served = request is not None and bool(request.served) and one.deployment == request.served
@@ -178,14 +235,19 @@ class CandidatesPane(_DetailPane):
         if attempt is not None:
             words, _ = fmt.outcome_mark(attempt.outcome, attempt.http_status, glyphs)
             tried = f"attempt {attempt.number}: {words}"
-        left = 15 + room
-        pieces = [piece for part in (reason, tried) if part for piece in wrapped(part, max(10, width - left))] or [""]
+        left = 15 + room + width_of(middle)
+        parts = [part for part in (reason, tried) if part]
+        if width:
+            pieces = [piece for part in parts for piece in wrapped(part, max(10, width - left))] or [""]
+        else:
+            pieces = [f" {glyphs.dot} ".join(parts)]
         label_role = "strong" if is_served else "text" if one.rank else "muted"
         head: Line = [
             (f"{mark} ", role),
             (f"{rank:>3} ", "muted"),
             (fit(name(one.deployment), room, mark=glyphs.cut), label_role),
             (f" {score_text(one.score):>5}  ", "accent"),
+            *middle,
             (pieces[0], "text" if one.rank else "muted"),
         ]
         return [head, *([(" " * (left - 1) + piece, "muted")] for piece in pieces[1:])]
@@ -202,7 +264,7 @@ class NumbersPane(_DetailPane):
         """One fact per line, or in a flat pane as many as fit."""
         if self.detail is None:
             return []
-        facts = _facts(self.detail, self.look)
+        facts = _facts(self.detail, self.look, self.deployments.get(self.detail.request.served))
         if height < _FLAT:
             return _flowing(facts, width)
         return [line for label, spans in facts for line in _fact_lines(label, spans, width)]
@@ -228,7 +290,7 @@ def _fact_lines(label: str, spans: Line, width: int) -> list[Line]:
     return [[(f"{label if not place else '':<9}", "muted"), (piece, role)] for place, piece in enumerate(pieces[:4])]
 
 
-def _facts(detail: RequestDetail, look: Look) -> list[tuple[str, Line]]:
+def _facts(detail: RequestDetail, look: Look, served: DeploymentView | None) -> list[tuple[str, Line]]:
     view, glyphs = detail.request, look.glyphs
     dot = f" {glyphs.dot} "
     state, role = fmt.state_mark(view, glyphs)
@@ -238,6 +300,8 @@ def _facts(detail: RequestDetail, look: Look) -> list[tuple[str, Line]]:
     reasoning = f" ({fmt.grouped(view.reasoning_tokens)} reasoning)" if view.reasoning_tokens else ""
     estimated = f"{dot}estimated" if view.is_usage_estimated else ""
     unpriced = f"{dot}no price is known" if view.price_state is PriceState.UNKNOWN and view.state.is_final else ""
+    usual = f" (p95 {fmt.duration(served.ttft_p95_ms)})" if served is not None and served.ttft_p95_ms else ""
+    waited = [("queued", [(fmt.duration(view.queue_wait_ms), "warn")])] if view.queue_wait_ms else []
     model = f"{dot}{name(view.model)}" if view.model and view.model != view.served else ""
     facts: list[tuple[str, Line]] = [
         ("state", [(state, role), (status + finish, "text")]),
@@ -245,10 +309,13 @@ def _facts(detail: RequestDetail, look: Look) -> list[tuple[str, Line]]:
         ("served", [(served_name(view, look), "strong"), (model, "muted")]),
         ("provider", [(name(view.provider) or glyphs.none, "text")]),
         ("time", [(f"{fmt.clock(view.started_at, look.zone)}{dot}{fmt.duration(view.duration_ms, glyphs)}", "text")]),
-        ("first", [(f"{fmt.duration(view.ttft_ms, glyphs)}{dot}{fmt.speed(view.tokens_per_s, glyphs)} tok/s", "text")]),
+        ("first", [(fmt.duration(view.ttft_ms, glyphs), "text"), (usual, "muted")]),
+        ("speed", [(f"{fmt.speed(view.tokens_per_s, glyphs)} tok/s", "text")]),
+        *waited,
         ("in", [(f"{fmt.grouped(view.prompt_tokens)}", "text"), (cached + estimated, "muted")]),
         ("out", [(f"{fmt.grouped(view.output_tokens)}", "text"), (reasoning, "muted")]),
         ("cost", [(fmt.row_cost(view, glyphs, is_exact=True), "strong"), (unpriced, "warn")]),
+        *((("saved", saved[1:3]),) if (saved := saved_line(detail, look)) else ()),
         ("client", [(f"{name(view.client)}{dot}key {name(view.key_name) or glyphs.none}", "text")]),
         ("session", [(name(view.session_id), "text")]),
         ("wire", [(f"{name(view.dialect)}{dot}{'stream' if view.is_stream else 'one answer'}", "text")]),

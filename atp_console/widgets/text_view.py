@@ -11,6 +11,9 @@ from atp_console.look import Look
 from atp_console.paint import Line, cells, strip_of, wrapped
 from atp_console.widgets.pane import Pane
 
+_REACH = 4
+"""Characters looked at per cell: what has no width of its own may make many."""
+
 
 class TextView(Pane):
     """Shows lines with roles. `heading` is given by the owner."""
@@ -100,11 +103,14 @@ def wrapped_line(line: Line, width: int) -> list[Line]:
     room = width
     for text, role in line:
         rest = text
-        while cells(rest) > room:
-            head = wrapped(rest, room)[0] if room else ""
-            kept = rest[: max(len(head), 1)] if room else ""
-            pieces[-1].append((kept, role))
-            rest = rest[len(kept) :]
+        if cells(rest) > room:
+            if room:
+                kept = wrapped(rest[: _REACH * room], room)[0] or rest[:1]
+                kept = kept if rest.startswith(kept) else rest[:1]
+                pieces[-1].append((kept, role))
+                rest = rest[len(kept) :]
+            *full, rest = wrapped(rest, width)
+            pieces += [[(piece, role)] for piece in full]
             pieces.append([])
             room = width
         if rest:

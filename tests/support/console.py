@@ -27,6 +27,7 @@ from atp_engine.core.key_views import KeyMade, KeySummary, KeyWish
 from atp_engine.core.log_views import AuditPage, AuditView, LogLine, LogPage
 from atp_engine.core.metrics_views import MetricsView, TrafficPoint
 from atp_engine.core.play_views import PlayAsk, PlayStarted
+from atp_engine.core.sent_views import SentView
 from atp_engine.core.session_views import SessionAsk
 from atp_engine.core.types import PriceState, RequestState, RouteDecision
 from atp_engine.core.views import (
@@ -205,6 +206,7 @@ class ReplaySource:
         self.state = snapshot
         self.details: dict[str, RequestDetail] = {}
         self.tails: dict[str, Tail] = {}
+        self.sent_views: dict[str, SentView] = {}
         self.older: list[RequestView] = []
         self.acts: list[tuple[str, str]] = []
         self.traffic = MetricsView("", 15.0, NOW - 885.0, "", (NO_TRAFFIC,) * 60, (), is_partial=False)
@@ -320,6 +322,13 @@ class ReplaySource:
         if id not in self.details:
             raise EngineRefused(404, "not_found", "No such request.")
         return self.details[id]
+
+    async def sent(self, id: str) -> SentView:
+        """What is scripted as sent."""
+        self._check()
+        if id not in self.sent_views:
+            raise EngineRefused(404, "not_found", "No such request.")
+        return self.sent_views[id]
 
     async def tail(self, id: str) -> Tail:
         """A scripted tail."""

@@ -9,6 +9,7 @@ import json
 
 import msgspec
 
+from atp_engine.core.sent_views import Fate, HeaderView, SentCall, SentView, WouldCost
 from atp_engine.core.types import (
     AttemptOutcome,
     AttemptRecord,
@@ -322,7 +323,48 @@ def _failover_detail(view: RequestView) -> RequestDetail:
         session_requests=9,
         previous_id="req_1mb3k2v9q0a7f00000120",
         next_id="req_1mb3k2v9q0a7f00000128",
+        would_cost=(
+            WouldCost("gpt-5", 14_142_500, is_sure=True),
+            WouldCost("gpt-5-mini", 4_100_000, is_sure=True),
+            WouldCost("qwen3:30b", 0, is_sure=True),
+        ),
     )
+
+
+def _failover_sent(detail: RequestDetail) -> SentView:
+    """What went up for it: the first call as it came but for the model, the second translated."""
+    body = json.loads(detail.request_body or "{}") | {"logit_bias": {"50256": -100}}
+    turns = body["messages"]
+    translated = {
+        "model": "gpt-5-mini",
+        "system": turns[0]["content"],
+        "messages": turns[1:],
+        "max_tokens": 4_096,
+        "stream": True,
+    }
+    ours = (
+        HeaderView("content-type", "application/json", Fate.OURS),
+        HeaderView("user-agent", "atp-console/0.1.0", Fate.OURS),
+        HeaderView("authorization", "***", Fate.OURS),
+    )
+    lang = HeaderView("x-stainless-lang", "python", Fate.PASSED)
+    calls = (
+        SentCall(
+            1, "gpt-5", "openai", "gpt-5-2026-08-07", "openai_chat", "https://api.openai.com:443/v1/chat/completions",
+            is_translated=False, headers=(*ours, lang), body=json.dumps(body | {"model": "gpt-5-2026-08-07"}),
+        ),
+        SentCall(
+            2, "gpt-5-mini", "openai", "gpt-5-mini", "anthropic", "https://api.openai.com:443/v1/messages",
+            is_translated=True, headers=ours, body=json.dumps(translated), dropped_fields=("logit_bias",),
+        ),
+    )  # fmt: skip
+    client = (
+        HeaderView("authorization", "***", Fate.KEPT),
+        HeaderView("x-stainless-lang", "python \x1b]52;c;aGk=\x07[red]", Fate.PASSED),
+        HeaderView("cookie", "***", Fate.KEPT),
+    )
+    note = "the config was v11 then and is v12 now: addresses and own headers are those of now"
+    return SentView(detail.request.id, "openai_chat", "", client, json.dumps(body), calls, (note,))
 
 
 def busy_source() -> ReplaySource:
@@ -464,6 +506,7 @@ def busy_source() -> ReplaySource:
         source.details[view.id] = RequestDetail(view, _decision(view.route, served), (), None, None, (), 1, 1, "", "")
     failover = next(view for view in rows if view.id == FAILOVER_ID)
     source.details[FAILOVER_ID] = _failover_detail(failover)
+    source.sent_views[FAILOVER_ID] = _failover_sent(source.details[FAILOVER_ID])
     for neighbour in ("req_1mb3k2v9q0a7f00000120", "req_1mb3k2v9q0a7f00000128"):
         source.details[neighbour] = msgspec.structs.replace(
             source.details[neighbour],

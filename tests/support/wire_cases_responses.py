@@ -160,9 +160,7 @@ REQUESTS: Json = {
             said("Sure?"),
         ]
     ),
-    "custom_call": ask(
-        [said("Go"), {"type": "custom_tool_call", "call_id": "c", "name": "patch", "input": "x"}]
-    ),
+    "custom_call": ask([said("Go"), {"type": "custom_tool_call", "call_id": "c", "name": "patch", "input": "x"}]),
     "item_reference_refused": ask([{"type": "item_reference", "id": "msg_9"}]),
     "json_schema": ask(
         text={"format": {"type": "json_schema", "name": "w", "schema": WEATHER, "strict": True}, "verbosity": "low"}

@@ -95,6 +95,13 @@ async def test_a_recorded_request_is_sent_again_from_its_page_and_both_answers_a
         assert source.acts[0][0] == "replay"
         assert "recorded" in console.text()
         assert "says" in console.text()
+        await console.press("b")
+        assert screen.is_diff
+        assert "compared with the first" in console.text()
+        await console.press("1", "j", "j", "enter", "R")
+        await console.type("haiku")
+        await console.press("enter")
+        await console.until(lambda: screen.answers[1].model == "haiku")
 
 
 async def test_what_if_tells_the_decision_and_sends_nothing() -> None:
