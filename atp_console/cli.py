@@ -122,6 +122,10 @@ def _command(name: str) -> Command:
             from atp_console.commands import ledger
 
             return ledger
+        case "storage":
+            from atp_console.commands import storage
+
+            return storage
         case "keys":
             from atp_console.commands import keys
 
@@ -137,6 +141,7 @@ _COMMANDS = {
     "import": ("a config from litellm, claude-code-router or llama-swap", True),
     "wall": ("the fault wall: a misbehaving upstream against this router or any gateway", False),
     "ledger": ("what every upstream call cost: verify, export, reconcile", True),
+    "storage": ("what the disk holds; pin requests to it: show, pin, unpin, pins", True),
     "keymap": ("every action of the console with its keys, and what is wrong in console.toml", False),
     "keys": ("client keys and admin tokens: create, list, show, rotate, revoke", True),
 }

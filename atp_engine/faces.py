@@ -15,6 +15,7 @@ from atp_engine.api.admin_metrics import AdminMetrics
 from atp_engine.api.admin_play import AdminPlay
 from atp_engine.api.admin_sent import AdminSent
 from atp_engine.api.admin_sessions import AdminSessions
+from atp_engine.api.admin_storage import AdminStorage
 from atp_engine.api.admin_trail import AdminTrail
 from atp_engine.api.admin_windows import AdminWindows
 from atp_engine.api.app import ClientRoutes, Front, Row, build_app
@@ -45,7 +46,12 @@ def build_front(parts: Parts, port: int, stopping: asyncio.Event) -> Front:
         identify_client=parts.keys.identify,
         config=lambda: parts.runtime.current.config,
         port=port,
-        probes={"database": probes.database, "config": probes.config, "providers": probes.providers},
+        probes={
+            "database": probes.database,
+            "disk": probes.disk,
+            "config": probes.config,
+            "providers": probes.providers,
+        },
         facts={"sqlite_version": parts.database.sqlite_version},
         metrics_text=parts.metrics_text,
         try_model=parts.trial.run,
@@ -143,7 +149,8 @@ def _client_routes(parts: Parts) -> ClientRoutes:
 def _admin_routes(parts: Parts) -> list[Row]:
     """The admin API's modules beside the observatory's."""
     keys = AdminKeys(parts.keys, parts.tokens)
-    ledger = AdminLedger(parts.ledger, parts.retention)
+    ledger = AdminLedger(parts.ledger)
+    storage = AdminStorage(parts.retention, parts.pins)
     play = AdminPlay(parts.playground, parts.trail.note)
     return [
         ("POST", "/admin/plays", Policy.ACT, play.play),
@@ -158,7 +165,10 @@ def _admin_routes(parts: Parts) -> list[Row]:
         ("GET", "/admin/windows", Policy.VIEW, AdminWindows(parts.windows).all),
         ("GET", "/admin/ledger", Policy.VIEW, ledger.lines),
         ("GET", "/admin/ledger/sums", Policy.VIEW, ledger.sums),
-        ("GET", "/admin/storage", Policy.VIEW, ledger.storage),
+        ("GET", "/admin/storage", Policy.VIEW, storage.view),
+        ("GET", "/admin/pins", Policy.VIEW, storage.pins),
+        ("POST", "/admin/requests/{id}/pin", Policy.ACT, storage.pin),
+        ("POST", "/admin/requests/{id}/unpin", Policy.ACT, storage.unpin),
         ("POST", "/admin/ledger/verify", Policy.ACT, ledger.verify),
         ("GET", "/admin/keys", Policy.VIEW, keys.all),
         ("POST", "/admin/keys", Policy.MANAGE, keys.create),
@@ -200,6 +210,13 @@ class Probes:
         await database.read(lambda connection: connection.execute("SELECT 1").fetchone())
         damage = self._parts.vitals.damage()
         return "warning: what was damaged is set aside, see atp-console status" if damage else ""
+
+    async def disk(self) -> str:
+        """Whether the data directory has room, and bodies can be kept."""
+        pressure, bodies = self._parts.disk.pressure(), self._parts.bodies.state()
+        if pressure:
+            return f"warning: {pressure}"
+        return "" if bodies == "ok" else f"warning: {bodies}"
 
     async def config(self) -> str:
         """Whether the config file is the one in effect."""

@@ -30,6 +30,7 @@ from atp_engine.services.configuration import Configuration
 from atp_engine.services.configuration_books import Books
 from atp_engine.services.configuration_stage import Stage
 from atp_engine.services.deployments import Deployments
+from atp_engine.services.disk import Disk
 from atp_engine.services.estimates import Estimates
 from atp_engine.services.history import History
 from atp_engine.services.keys import Keys
@@ -40,6 +41,7 @@ from atp_engine.services.live import LiveRequests
 from atp_engine.services.meters import Meters
 from atp_engine.services.notices import Notices
 from atp_engine.services.observatory import Observatory
+from atp_engine.services.pins import Pins
 from atp_engine.services.playground import Playground
 from atp_engine.services.recorder import Recorder
 from atp_engine.services.responses import Responses
@@ -65,6 +67,7 @@ from atp_engine.storage.feedback import FeedbackRepository
 from atp_engine.storage.keys import KeyRepository
 from atp_engine.storage.keys_admin import TokenRepository
 from atp_engine.storage.ledger import LedgerRepository
+from atp_engine.storage.pins import PinRepository
 from atp_engine.storage.requests import RequestRepository
 from atp_engine.storage.responses import ResponseRepository
 from atp_engine.storage.sessions import SessionRepository
@@ -117,12 +120,13 @@ class Parts:
         self.runtime = self._stage.runtime
         self.repository = RequestRepository(self.database)
         self.feedback = FeedbackRepository(self.database)
-        self._bodies_dir = paths.bodies_dir
+        self._places = (paths.data_dir, paths.bodies_dir)
         self.bodies = BodyStore(
             paths.bodies_dir,
             clock,
             max_bytes=config.cache.max_body_store_bytes,
             ttl_s=config.storage.body_ttl_h * 3600.0,
+            error_ttl_s=config.storage.error_body_ttl_h * 3600.0,
             bodies_per_s=config.storage.bodies_per_s,
         )
         self.sessions = Sessions(config.sessions, clock, self.bus, SessionRepository(self.database))
@@ -162,7 +166,17 @@ class Parts:
         self.sent = Sent(history, self.bodies, self.runtime)
         self.playground = Playground(self.completions, attempts, self.runtime, history, self.new_id)
         self.trial = Trial(self.completions, self.runtime, self.new_id)
-        self.retention = Retention(self.database, self.bodies, self._bodies_dir, self.runtime, clock)
+        self.pins = Pins(PinRepository(self.database), self.repository, self.live, self.bodies, clock)
+        self.disk = Disk(
+            self.database,
+            self.bodies,
+            self._places,
+            self.runtime,
+            clock,
+            self.notices.tell,
+            lambda: self.windows.is_active,
+        )
+        self.retention = Retention(self.database, self.bodies, self.disk, self.pins, self.runtime, clock)
         self.statistics = Statistics(self.database, clock)
         self.ledger = Ledger(LedgerRepository(self.database), self.windows)
         self.deployments = Deployments(self.runtime, self.health, self.slots, self.estimates, clock, self.bus)
@@ -179,6 +193,7 @@ class Parts:
         self.vitals.watch_drops("bodies", lambda: self.bodies.skipped + self.bodies.lost)
         self.vitals.watch_damage(lambda: _told("the database", self.database.quarantined))
         self.vitals.watch_damage(lambda: _told("the store of bodies", self.bodies.quarantined))
+        self.vitals.watch_trouble(self.disk.warnings)
         self.vitals.watch_drops("responses", lambda: self.responses.lost)
         self.vitals.watch_drops("sessions", lambda: self.sessions.evicted)
         self.observatory = Observatory(
@@ -215,6 +230,7 @@ class Parts:
             self.vitals.set_gauges(catalog)
             self.deployments.set_gauges(catalog)
             catalog.sessions.child().set(len(self.sessions))
+            self.disk.set_gauges(catalog)
             stats = self.assembly.pooled.stats()
             catalog.connections.child("open").set(stats.open)
             catalog.connections.child("idle").set(stats.idle)

@@ -1,4 +1,4 @@
-"""`/admin/ledger...` and `/admin/storage`: lines for exports, sums, the comparison of both, sizes on the disk."""
+"""`/admin/ledger...`: lines for exports, sums, the comparison of both."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ from atp_engine.api.admin import answer
 from atp_engine.api.auth import Call
 from atp_engine.core.errors import InvalidRequest
 from atp_engine.services.ledger import Ledger
-from atp_engine.services.retention import Retention
 
 
 class AdminLedger:
     """The handlers."""
 
-    def __init__(self, ledger: Ledger, retention: Retention) -> None:
+    def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._retention = retention
 
     async def lines(self, call: Call) -> Response:
         """`after` (a line), `limit`, `since` and `until` (UTC epoch seconds, by the request's arrival)."""
@@ -33,10 +31,6 @@ class AdminLedger:
     async def verify(self, call: Call) -> Response:
         """What does not agree; reads every line."""
         return answer(await self._ledger.verify())
-
-    async def storage(self, call: Call) -> Response:
-        """What the disk holds, and what bounds it."""
-        return answer(await self._retention.view())
 
 
 def _number(call: Call, name: str, default: float) -> float:

@@ -34,6 +34,14 @@ class Catalog:
         self.sessions = r.gauge("atp_sessions", "Sessions in memory.")
         self.recorder_lag = r.gauge("atp_recorder_lag_seconds", "Age of the oldest record not yet committed.")
         self.dropped = r.counter("atp_dropped_total", "Entries lost by a bounded buffer.", "buffer")
+        self.storage_bytes = r.gauge("atp_storage_bytes", "Size on the disk: database, log, bodies, others.", "kind")
+        self.storage_limit = r.gauge("atp_storage_limit_bytes", "Most bytes of the data directory.")
+        self.disk_free = r.gauge("atp_disk_free_bytes", "Left on the data directory's disk.")
+        self.given_up = r.counter(
+            "atp_storage_given_up_total",
+            "What made room before its time: successes, errors, pinned, answers, ledger.",
+            "kind",
+        )
         self.circuit_state = r.gauge("atp_circuit_state", "0 closed, 1 half-open, 2 open.", "deployment")
         self.connections = r.gauge("atp_upstream_connections", "Connections to upstreams.", "state")
         self.config_version = r.gauge("atp_config_version", "Number of the live configuration.")

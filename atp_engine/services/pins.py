@@ -38,6 +38,11 @@ class Pins:
         self._ids = set(repository.ids())
         bodies.pin(tuple(self._ids))
 
+    @property
+    def count(self) -> int:
+        """How many are pinned."""
+        return len(self._ids)
+
     async def set(self, request_id: str, by: str, *, is_pinned: bool) -> PinView | None:
         """Pins or unpins; None when no such request is known. Doing it twice changes nothing.
 

@@ -61,6 +61,7 @@ class Vitals:
         self.config_warnings: tuple[str, ...] = ()
         """What the live config asks for and does not have."""
         self._damage: list[Callable[[], str]] = []
+        self._trouble: list[Callable[[], tuple[str, ...]]] = []
 
     def say_config(self, problems: tuple[str, ...], warnings: tuple[str, ...]) -> None:
         """Takes why the newest config text is not live, and what the live one lacks."""
@@ -77,6 +78,10 @@ class Vitals:
     def damage(self) -> tuple[str, ...]:
         """What was found broken and set aside; told until the next start."""
         return tuple(told for tell in self._damage if (told := tell()))
+
+    def watch_trouble(self, tell: Callable[[], tuple[str, ...]]) -> None:
+        """Adds what may be in trouble now: sentences, none while it is well."""
+        self._trouble.append(tell)
 
     async def refresh(self) -> None:
         """Reads today's sums from the database."""
@@ -110,7 +115,7 @@ class Vitals:
             recorder_lag_ms=self._database.lag_ms(),
             dropped={name: count() for name, count in self._drops.items()},
             storage_state=self._database.state(),
-            warnings=self.damage() + self.config_warnings,
+            warnings=tuple(text for tell in self._trouble for text in tell()) + self.damage() + self.config_warnings,
         )
 
     def set_gauges(self, catalog: Catalog) -> None:

@@ -89,11 +89,12 @@ class BodyShelf:
         the file never passes `max_bytes`. Raises FAILURES; what was stored before stays.
         """
         left_out = 0
+        most = min(_CHUNK_BYTES, max_bytes // 4)
         batch: list[Body] = []
         size = 0
         for key, body, rank in bodies:
             packed = self._compressor.compress(body)
-            if batch and size + len(packed) > _CHUNK_BYTES:
+            if batch and size + len(packed) > most:
                 left_out += self._write(batch, size, ttls_s, max_bytes)
                 batch, size = [], 0
             batch.append((key, packed, rank))

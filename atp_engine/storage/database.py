@@ -51,6 +51,7 @@ class Database:
         """Where a damaged file was moved at start; None when there was none. Say so loudly."""
         self.damage = opened.damage
         self._clock = clock
+        self._capacity = capacity
         self._lock = opened.lock
         self._wait_s = wait_s
         self._readers: queue.SimpleQueue[sqlite3.Connection] = queue.SimpleQueue()
@@ -156,6 +157,17 @@ class Database:
         finally:
             self._readers.put(connection)
 
+    def limit(self, max_bytes: int, max_log_bytes: int, relief: Callable[[sqlite3.Connection], None] | None) -> None:
+        """Bounds the file and its log, each in bytes: beyond, writes wait as on a full disk. `relief` makes room
+        in the writer's thread as long as they do."""
+        self._writer.relief = relief
+        self._writer.limit(max_bytes, max_log_bytes)
+
+    @property
+    def page_bytes(self) -> tuple[int, int]:
+        """Size of the file once its log is empty, and how much of it is used by nothing; looked at now and then."""
+        return self._writer.page_bytes, self._writer.free_bytes
+
     @property
     def dropped(self) -> int:
         """Writes lost so far: the queue was full, or the database refused them."""
@@ -175,7 +187,8 @@ class Database:
         """`ok`, or `degraded: ` and why, for people."""
         trouble = self._writer.trouble
         if trouble:
-            return f"degraded: the database cannot be written, {trouble} ({self.queue_depth} writes wait)"
+            waiting = f"{self.queue_depth} of {self._capacity} writes wait"
+            return f"degraded: the database cannot be written, {trouble} ({waiting})"
         return "ok"
 
     async def aclose(self) -> None:

@@ -30,6 +30,12 @@ _CUT = """
 """
 
 
+_ANSWERS = "DELETE FROM responses WHERE id IN (SELECT id FROM responses ORDER BY created_at LIMIT ?)"
+_ANSWERS_AT_ONCE = 50
+RELIEF = 2_000
+"""Requests that one step of relief deletes at most."""
+
+
 class RetentionRepository:
     """Deletes old rows."""
 
@@ -41,6 +47,14 @@ class RetentionRepository:
         number in the writer's thread. False when the queue is full."""
         return self._database.submit(Write(action=lambda connection: on_done(_delete(connection, before))))
 
+    def relief(self, before: float, on_done: Callable[[int, int], None]) -> Callable[[sqlite3.Connection], None]:
+        """One step that makes room, for the writer's thread; `on_done` gets answers and requests deleted."""
+        return lambda connection: on_done(*_relieve(connection, before))
+
+    def relieve_soon(self, before: float, on_done: Callable[[int, int], None]) -> bool:
+        """Queues the same. False when the queue is full."""
+        return self._database.submit(Write(action=self.relief(before, on_done)))
+
     async def oldest_at(self) -> float | None:
         """When the oldest request arrived; None without one. Raises StorageError."""
         query = "SELECT started_at FROM requests ORDER BY number LIMIT 1"
@@ -48,11 +62,18 @@ class RetentionRepository:
         return None if row is None else float(row[0])
 
 
-def _delete(connection: sqlite3.Connection, before: float) -> int:
+def _relieve(connection: sqlite3.Connection, before: float) -> tuple[int, int]:
+    """Makes room for the ledger's new lines: deletes the oldest answers kept for `/v1/responses`, and once there are
+    none the oldest requests that arrived before this. How many of each."""
+    answers = connection.execute(_ANSWERS, (_ANSWERS_AT_ONCE,)).rowcount
+    return (answers, 0) if answers > 0 else (0, _delete(connection, before, RELIEF))
+
+
+def _delete(connection: sqlite3.Connection, before: float, most: int = CHUNK) -> int:
     """Ends at the first request that is young enough: numbers rise in the order of arrival, give or take the
     longest call."""
     old: list[tuple[int, str, str, float]] = []
-    for row in connection.execute(_OLDEST, (CHUNK,)):
+    for row in connection.execute(_OLDEST, (most,)):
         if row[3] >= before:
             break
         old.append(row)

@@ -33,6 +33,8 @@ _SHARE_S = 0.001
 """How long a commit waits for company when the one before had some: at one request at a time, not at all."""
 _RETRY_S = 0.1
 _CHECKPOINT_PAGES = 4_000
+_LOOK_PAGES = 250
+"""After about this much written the sizes are read anew."""
 
 
 class Chore(msgspec.Struct, eq=False):
@@ -42,6 +44,12 @@ class Chore(msgspec.Struct, eq=False):
     every: int
     run: Callable[[sqlite3.Connection], None]
     pending: int = 0
+
+
+class LogHeld(sqlite3.OperationalError):
+    """The log of commits is as long as it may be, and a reader keeps it from being emptied."""
+
+    sqlite_errorcode = sqlite3.SQLITE_BUSY
 
 
 class Writer:
@@ -74,6 +82,15 @@ class Writer:
         self._queued_at = 0.0
         self._batch_at = 0.0
         self._pages = 0
+        self._seen_pages = _LOOK_PAGES
+        self._most_pages = self._limited_to = 0
+        self._most_log_bytes = 0
+        self._log = path.with_name(f"{path.name}-wal")
+        self._page_size = int(connection.execute("PRAGMA page_size").fetchone()[0])
+        self.relief: Callable[[sqlite3.Connection], None] | None = None
+        """What makes room, in a transaction of its own, before each further try while the disk is full."""
+        self.page_bytes = self.free_bytes = 0
+        """Of all pages, and of those that are empty; looked at now and then."""
         self.refused = 0
         """Writes that found the queue full or closed."""
         self.lost = 0
@@ -103,6 +120,11 @@ class Writer:
             self._is_idle = False
             self._bell.put(None)
         return True
+
+    def limit(self, max_bytes: int, max_log_bytes: int) -> None:
+        """Bounds the file and its log from the next batch on: beyond, the disk counts as full. 0 is no bound."""
+        self._most_log_bytes = max_log_bytes
+        self._most_pages = -(-max_bytes // self._page_size)
 
     def oldest_at(self) -> float | None:
         """Monotonic time at which the oldest uncommitted write was queued; None when all is committed."""
@@ -172,6 +194,7 @@ class Writer:
         """
         while self._batch or self.trouble_since is not None:
             try:
+                self._bound()
                 failures = self._batches.write(self._batch)
             except Exception as error:
                 if not is_outage(error):
@@ -179,16 +202,55 @@ class Writer:
                     return self._give_up(error)
                 if not self._may_retry(error):
                     return self._give_up(error)
-                self._wait(_RETRY_S)
+                if not self._has_relieved(error):
+                    self._wait(_RETRY_S)
             else:
                 self._recover()
                 return self._settle(failures)
         return None
 
+    def _bound(self) -> None:
+        """Keeps to the limits. Raises LogHeld when the log may not grow."""
+        connection = self._connection
+        if self._most_pages != self._limited_to:
+            self._limited_to = self._most_pages
+            connection.execute(f"PRAGMA max_page_count={self._most_pages or 0xFFFFFFFE}")
+        if self._most_log_bytes and _size(self._log) > self._most_log_bytes:
+            (is_held, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            if is_held:
+                raise LogHeld("a long read holds the log of commits, which is as long as it may be")
+
+    def _has_relieved(self, error: Exception) -> bool:
+        """Makes room where that can be; False when it cannot, or did not help."""
+        relief, connection = self.relief, self._connection
+        if relief is None or getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_FULL:
+            return False
+        before = self.free_bytes
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            relief(connection)
+            connection.execute("COMMIT")
+            self._look()
+        except Exception as failed:  # the thread goes on trying, and the outage is told already
+            _log.warning("no room could be made in the database: %s", failed)
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            return False
+        return self.free_bytes > before
+
+    def _look(self) -> None:
+        self._seen_pages = 0
+        self.free_bytes, self.page_bytes = (
+            self._page_size * int(self._connection.execute(f"PRAGMA {count}").fetchone()[0])
+            for count in ("freelist_count", "page_count")
+        )
+
     def _settle(self, failures: Failures) -> None:
         """Wakes every waiter of the batch with one call into the loop."""
         batch, self._batch = self._batch, []
-        self._pages += 6 + len(batch) // 8  # about what a commit adds to the log
+        pages = 6 + len(batch) // 8  # about what a commit adds to the log
+        self._pages += pages
+        self._seen_pages += pages
         loop: asyncio.AbstractEventLoop | None = None
         done: list[tuple[Waiter, Exception | None]] = []
         for place, write in enumerate(batch):
@@ -244,6 +306,8 @@ class Writer:
                     connection.execute("COMMIT")
                     self._pages += chore.pending // 4
                     chore.pending = 0
+            if self._seen_pages >= _LOOK_PAGES:
+                self._look()
             if self._pages >= _CHECKPOINT_PAGES:
                 self._pages = 0
                 connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
@@ -265,7 +329,16 @@ def _wake(done: list[tuple[Waiter, Exception | None]]) -> None:
             waiter.set_exception(refused)
 
 
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0
+
+
 def _plain(error: Exception) -> str:
+    if isinstance(error, LogHeld):
+        return str(error)
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return "another process has locked it"

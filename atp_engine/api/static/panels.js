@@ -44,7 +44,7 @@ function drawSpark(perSecond) {
 
 function warningsOf(engine) {
   const lines = engine.config_problems.map((problem) => `Config on disk is not applied: ${problem}`);
-  if (engine.storage_state !== "ok") lines.push(`Storage: ${engine.storage_state}`);
+  lines.push(...engine.warnings);
   if (engine.recorder_lag_ms > 2000) lines.push(`Records are ${span(engine.recorder_lag_ms)} behind.`);
   for (const [buffer, dropped] of Object.entries(engine.dropped)) {
     if (dropped) lines.push(`${buffer}: ${count(dropped)} dropped since start`);

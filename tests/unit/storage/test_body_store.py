@@ -120,6 +120,61 @@ async def test_a_cap_made_smaller_is_reached_with_the_next_body(tmp_path: Path) 
     await store.aclose()
 
 
+async def test_successes_make_room_for_errors_and_pinned_requests_stay(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "bodies", max_bytes=4 * MIB)
+    for number in range(12):
+        store.put(f"bad_{number}", "request", os.urandom(100_000), is_error=True)
+        store.put(f"good_{number}", "request", os.urandom(100_000))
+    store.pin(("good_0", "later"))
+    store.put("later", "request", b"pinned before it came")
+    for number in range(100, 160):
+        store.put(f"good_{number}", "request", os.urandom(100_000))
+    kept = [name for name in ("good_0", "good_1", "good_11", "good_100", "good_159") if (await store.get(name))[0]]
+    assert kept == ["good_0", "good_159"]
+    assert all([(await store.get(f"bad_{number}"))[0] for number in range(12)])
+    assert store.deleted[0] > 40 and store.deleted[1:] == (0, 0, 0)
+    store.limit(MIB)
+    store.put("bad_next", "request", os.urandom(10_000), is_error=True)
+    await gone(store, "bad_5")
+    await until(lambda: store.deleted[1] > 5)  # errors make room once there are no successes
+    assert (await store.get("good_0"))[0] is not None and (await store.get("later"))[0] is not None
+    await until(lambda: store.ceiling <= MIB)
+    store.pin(("good_0",), is_pinned=False)
+    store.put("bad_last", "request", os.urandom(700_000), is_error=True)
+    await gone(store, "good_0")
+    assert (await store.get("bad_last"))[0] is not None
+    assert store.lost == 0
+    await store.aclose()
+    assert sum((tmp_path / "bodies" / name).stat().st_size for name in names_in(tmp_path / "bodies")) <= MIB
+
+
+async def test_what_finds_no_room_beside_pinned_bodies_is_skipped_and_never_passes_the_cap(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "bodies", max_bytes=2 * MIB)
+    store.pin(tuple(f"req_{number}" for number in range(18)))
+    for number in range(18):
+        store.put(f"req_{number}", "request", os.urandom(100_000))
+    for number in range(20, 30):
+        store.put(f"req_{number}", "request", os.urandom(400_000))
+    assert (await store.get("req_29"))[0] is None
+    assert all([(await store.get(f"req_{number}"))[0] for number in range(17)])
+    assert store.skipped >= 10 and store.lost == 0
+    await store.aclose()
+    assert (tmp_path / "bodies" / "cache.db").stat().st_size <= 2 * MIB
+
+
+async def test_errors_and_pinned_requests_outlive_the_age_of_successes(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "bodies", ttl_s=0.05, error_ttl_s=3_600.0)
+    store.pin(("kept",))
+    for name, is_error in (("good", False), ("bad", True), ("kept", False)):
+        store.put(name, "response", b"x", is_error=is_error)
+        store.put(name, "request", b"x", is_error=is_error)
+    await gone(store, "good")
+    assert await store.get("bad") == await store.get("kept") == (b"x", b"x")
+    store.pin(("kept",), is_pinned=False)
+    await gone(store, "kept")
+    await store.aclose()
+
+
 async def test_a_body_over_its_time_is_gone(tmp_path: Path) -> None:
     store = open_store(tmp_path / "bodies", ttl_s=0.05)
     store.put("req_1", "request", b"short lived")
