@@ -185,6 +185,11 @@ def _page_rows(pages: Pages) -> list[Row]:
     return [
         ("GET", "/ui", Policy.PUBLIC, pages.home),
         ("GET", "/ui/", Policy.PAGE, pages.live),
+        ("GET", "/ui/metrics", Policy.PAGE, pages.metrics),
+        ("GET", "/ui/models", Policy.PAGE, pages.models),
+        ("GET", "/ui/keys", Policy.PAGE, pages.keys),
+        ("GET", "/ui/config", Policy.PAGE, pages.config),
+        ("GET", "/ui/logs", Policy.PAGE, pages.logs),
         ("GET", "/ui/requests/{id}", Policy.PAGE, pages.request),
         ("GET", "/ui/login", Policy.PUBLIC, pages.login_page),
         ("POST", "/ui/login", Policy.PUBLIC, pages.login),

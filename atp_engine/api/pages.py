@@ -22,6 +22,9 @@ from atp_engine.api.guard import PAGE_HEADERS, SHARED_HEADERS
 from atp_engine.api.logins import SESSION_S
 from atp_engine.core.errors import InvalidRequest
 from atp_engine.core.filter_fields import FIELDS
+from atp_engine.core.metrics_views import GROUPS, WINDOWS
+from atp_engine.core.types import QoS
+from atp_engine.logs import LEVELS
 
 _HERE = Path(__file__).parent
 _TYPES = {
@@ -30,6 +33,28 @@ _TYPES = {
     ".svg": "image/svg+xml",
     ".txt": "text/plain; charset=utf-8",
 }
+
+
+TABS = (
+    ("live", "Live", "/ui/"),
+    ("metrics", "Metrics", "/ui/metrics"),
+    ("models", "Models", "/ui/models"),
+    ("keys", "Keys & budgets", "/ui/keys"),
+    ("config", "Config", "/ui/config"),
+    ("logs", "Logs & audit", "/ui/logs"),
+)
+"""The pages beside a request's: name of template and script, title, path."""
+_SCRIPTS = {
+    "live": ("api", "dom", "format", "panels", "requests"),
+    "metrics": ("api", "charts", "dom", "format", "shell"),
+    "models": ("api", "dom", "format", "shell"),
+    "keys": ("api", "dom", "format", "shell"),
+    "config": ("api", "dom", "format", "shell"),
+    "logs": ("api", "dom", "format", "shell"),
+    "request": ("api", "bodies", "dom", "format", "timeline"),
+    "login": ("dom",),
+}
+"""What a page's script imports, to be fetched beside it and not after it."""
 
 
 class _LoginBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -69,7 +94,7 @@ class Pages:
         self._templates = Environment(
             loader=FileSystemLoader(_HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
         )
-        self._shared = {"version": version, "static": f"/ui/static/{self._static_version}"}
+        self._shared = {"version": version, "static": f"/ui/static/{self._static_version}", "tabs": TABS}
 
     async def home(self, call: Call) -> Response:
         """Sends visitors of the bare address to the dashboard."""
@@ -77,15 +102,35 @@ class Pages:
 
     async def live(self, call: Call) -> Response:
         """The live table."""
-        return self._page("live.html", fields=FIELDS.values())
+        return self._page("live", fields=FIELDS.values())
+
+    async def metrics(self, call: Call) -> Response:
+        """Charts of the traffic, and its sums by model, provider, route, client, key or session."""
+        return self._page("metrics", windows=WINDOWS, groups=GROUPS)
+
+    async def models(self, call: Call) -> Response:
+        """Deployments with their health, load and price, and what may be done to them."""
+        return self._page("models")
+
+    async def keys(self, call: Call) -> Response:
+        """Client keys, budgets and admin tokens."""
+        return self._page("keys", classes=QoS)
+
+    async def config(self, call: Call) -> Response:
+        """The config as text: checked while one types, applied, rolled back."""
+        return self._page("config")
+
+    async def logs(self, call: Call) -> Response:
+        """What the engine said, and who did what."""
+        return self._page("logs", levels=LEVELS)
 
     async def request(self, call: Call) -> Response:
         """The permanent page of one request; whether it exists is for its script to find out."""
-        return self._page("request.html")
+        return self._page("request")
 
     async def login_page(self, call: Call) -> Response:
         """Where a launch code from the address bar or a pasted token is traded for a cookie."""
-        return self._page("login.html")
+        return self._page("login")
 
     async def static(self, call: Call) -> Response:
         """A static file from memory; kept for a year under the current hash, else never."""
@@ -134,6 +179,7 @@ class Pages:
         response.delete_cookie(self._gate.cookie_name, httponly=True, samesite="strict")
         return response
 
-    def _page(self, template: str, **values: object) -> Response:
-        text = self._templates.get_template(template).render(**self._shared, **values)
+    def _page(self, page: str, **values: object) -> Response:
+        template = self._templates.get_template(f"{page}.html")
+        text = template.render(**self._shared, page=page, scripts=_SCRIPTS[page], **values)
         return Response(text, headers={**PAGE_HEADERS, "content-type": "text/html; charset=utf-8"})

@@ -19,7 +19,9 @@ export async function post(path, body = {}) {
 }
 
 async function call(path, options = {}) {
-  const response = await fetch(path, { cache: "no-store", redirect: "error", ...options });
+  const response = await fetch(path, { cache: "no-store", redirect: "error", ...options }).catch(() => {
+    throw new ApiError(0, { message: "The engine does not answer." });
+  });
   if (response.status === 401) {
     location.replace(`/ui/login?next=${encodeURIComponent(location.pathname + location.search)}`);
     return new Promise(() => {}); // The page is leaving; nobody needs an answer.

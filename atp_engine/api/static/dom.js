@@ -64,6 +64,19 @@ export class KeyedRows {
   }
 }
 
+/** Asks before something that cannot simply be taken back; the default is no. */
+export function confirmed(title, text, yes) {
+  const dialog = byId("confirm");
+  setText(byId("confirm-title"), title);
+  setText(byId("confirm-text"), text);
+  setText(byId("confirm-yes"), yes);
+  dialog.returnValue = "no";
+  dialog.showModal();
+  return new Promise((resolve) => {
+    dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true });
+  });
+}
+
 /** A button that copies the text that `read` gives, and says so for a moment. */
 export function copyButton(label, read) {
   const button = el("button", { type: "button", class: "quiet small" }, label);

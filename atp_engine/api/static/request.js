@@ -2,7 +2,7 @@
 
 import { Feed, get, post } from "./api.js";
 import { readable } from "./bodies.js";
-import { byId, clean, copyButton, el, setAttr, setText } from "./dom.js";
+import { byId, clean, confirmed, copyButton, el, setAttr, setText } from "./dom.js";
 import { NONE, cost, count, dollars, isOpen, moment, pace, span, stateOf } from "./format.js";
 import { timeline } from "./timeline.js";
 
@@ -169,9 +169,9 @@ byId("copies").append(
   copyButton("copy JSON", () => JSON.stringify(detail, null, 2)),
 );
 
-byId("cancel").addEventListener("click", () => byId("confirm").showModal());
-byId("confirm").addEventListener("close", async () => {
-  if (byId("confirm").returnValue !== "yes") return;
+byId("cancel").addEventListener("click", async () => {
+  const cost = "The upstream call is closed and the client gets an error. Tokens so far are paid for.";
+  if (!(await confirmed(`Cancel request ${id}?`, cost, "Cancel the request"))) return;
   const { cancelled } = await post(`${path}/cancel`);
   if (!cancelled) read();
 });
