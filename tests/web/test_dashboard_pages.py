@@ -6,7 +6,6 @@ import logging
 import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import msgspec
 import pytest
