@@ -12,20 +12,13 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from atp_engine.core.filter_fields import (
-    ANY_TEXT,
-    FIELDS,
-    Comparison,
-    FieldError,
-    Term,
-    Test,
-    any_text,
-    sought_pattern,
-)
+from atp_engine.core.filter_bounds import Bound, Node, all_of, any_of, everything, leaf, opposite
+from atp_engine.core.filter_fields import FIELDS, Comparison, Field, FieldError, Term, Test, sought_pattern
 
 QUERY_CAP = 512
 _DEPTH_CAP = 16
 _NAME = re.compile(r"([A-Za-z][A-Za-z_/]*)(:~|!=|>=|<=|[:~=<>])")
+_ANY_TEXT = FIELDS["text"]
 _HEAD = re.compile(r"[A-Za-z][A-Za-z_/]*[:~=<>!]")
 
 
@@ -61,6 +54,10 @@ class Filter:
     """True when a row that matches may stop matching merely because time passes."""
     sought: tuple[Sought, ...] = ()
     """Texts of terms that are not negated."""
+    may_match: Test = everything
+    """False when no row can match that has this row's names, state and status, whatever else it has."""
+    bounds: tuple[Bound, ...] = ()
+    """Every row that matches keeps all of them."""
 
     @property
     def is_empty(self) -> bool:
@@ -72,16 +69,12 @@ def parse(query: str) -> Filter:
     """Compiles a query; an empty one matches every row. Raises FilterError."""
     text = query.strip()
     if not text:
-        return Filter("", _everything, uses_clock=False)
+        return Filter("", everything, uses_clock=False)
     if len(query) > QUERY_CAP:
         raise FilterError("the filter is too long", QUERY_CAP, f"at most {QUERY_CAP} characters")
     parser = _Parser(query)
-    test = parser.parse()
-    return Filter(text, test, parser.uses_clock, tuple(parser.sought))
-
-
-def _everything(_view: object, _now: float) -> bool:
-    return True
+    found = parser.parse()
+    return Filter(text, found.test, parser.uses_clock, tuple(parser.sought), found.may, found.bounds)
 
 
 class _Parser:
@@ -95,28 +88,28 @@ class _Parser:
         self.uses_clock = False
         self.sought: list[Sought] = []
 
-    def parse(self) -> Test:
+    def parse(self) -> Node:
         test = self._alternatives()
         if self._at < len(self._query):
             raise FilterError("this bracket closes nothing", self._at, "remove it or quote it")
         return test
 
-    def _alternatives(self) -> Test:
+    def _alternatives(self) -> Node:
         tests = [self._sequence()]
         while self._peek() == "|":
             self._at += 1
             tests.append(self._sequence())
-        return _any_of(tests)
+        return any_of(tests)
 
-    def _sequence(self) -> Test:
-        tests: list[Test] = []
+    def _sequence(self) -> Node:
+        tests: list[Node] = []
         while self._peek() not in ("", "|", ")"):
             tests.append(self._factor())
         if not tests:
             raise FilterError("something is missing here", min(self._at, len(self._query)), "a word or a field")
-        return _all_of(tests)
+        return all_of(tests)
 
-    def _factor(self) -> Test:
+    def _factor(self) -> Node:
         char = self._peek()
         start = self._at
         if char in "-!":
@@ -126,7 +119,7 @@ class _Parser:
             self._is_negated = not self._is_negated
             with_depth = self._nested(start, self._factor)
             self._is_negated = not self._is_negated
-            return _not(with_depth)
+            return opposite(with_depth)
         if char == "(":
             self._at += 1
             test = self._nested(start, self._alternatives)
@@ -136,7 +129,7 @@ class _Parser:
             return test
         return self._term()
 
-    def _nested(self, start: int, read: Callable[[], Test]) -> Test:
+    def _nested(self, start: int, read: Callable[[], Node]) -> Node:
         self._depth += 1
         if self._depth > _DEPTH_CAP:
             raise FilterError("the filter is nested too deeply", start, f"at most {_DEPTH_CAP} levels")
@@ -144,14 +137,14 @@ class _Parser:
         self._depth -= 1
         return test
 
-    def _term(self) -> Test:
+    def _term(self) -> Node:
         start = self._at
         if self._query[start] == "~":
             self._at += 1
-            return self._compile(start, any_text, Comparison.REGEX, [self._expression()], ANY_TEXT)
+            return self._compile(start, _ANY_TEXT, Comparison.REGEX, [self._expression()])
         head = _NAME.match(self._query, start)
         if head is None:
-            return self._compile(start, any_text, Comparison.HAS, [self._value()], ANY_TEXT)
+            return self._compile(start, _ANY_TEXT, Comparison.HAS, [self._value()])
         name, operator = head.group(1).lower(), head.group(2)
         field = FIELDS.get(name)
         if field is None:
@@ -161,25 +154,18 @@ class _Parser:
         self._at = head.end()
         self.uses_clock |= field.uses_clock
         comparison = Comparison(operator.replace(":~", "~"))
-        return self._compile(self._at, field.compile, comparison, self._values(field.example), field.attributes)
+        return self._compile(self._at, field, comparison, self._values(field.example))
 
-    def _compile(
-        self,
-        at: int,
-        compile_term: Callable[[Term], Test],
-        comparison: Comparison,
-        values: list[tuple[str, bool]],
-        attributes: tuple[str, ...],
-    ) -> Test:
+    def _compile(self, at: int, field: Field, comparison: Comparison, values: list[tuple[str, bool]]) -> Node:
         terms = [Term(comparison, text, is_quoted) for text, is_quoted in values]
         try:
-            tests = [compile_term(term) for term in terms]
+            tests = [leaf(field, term) for term in terms]
         except FieldError as error:
             raise FilterError(error.message, at, error.hint) from None
-        if attributes and not self._is_negated:
+        if field.attributes and not self._is_negated:
             patterns = [pattern for pattern in map(sought_pattern, terms) if pattern is not None]
-            self.sought += [Sought(frozenset(attributes), pattern) for pattern in patterns]
-        return _any_of(tests)
+            self.sought += [Sought(frozenset(field.attributes), pattern) for pattern in patterns]
+        return any_of(tests)
 
     def _values(self, example: str) -> list[tuple[str, bool]]:
         """A field's value and its alternatives: `429|500`. A `|` before another field starts a new term."""
@@ -233,21 +219,3 @@ class _Parser:
         while self._at < len(self._query) and self._query[self._at].isspace():
             self._at += 1
         return self._query[self._at] if self._at < len(self._query) else ""
-
-
-def _all_of(tests: list[Test]) -> Test:
-    if len(tests) == 1:
-        return tests[0]
-    first, rest = tests[0], _all_of(tests[1:])
-    return lambda view, now: first(view, now) and rest(view, now)
-
-
-def _any_of(tests: list[Test]) -> Test:
-    if len(tests) == 1:
-        return tests[0]
-    first, rest = tests[0], _any_of(tests[1:])
-    return lambda view, now: first(view, now) or rest(view, now)
-
-
-def _not(test: Test) -> Test:
-    return lambda view, now: not test(view, now)

@@ -65,6 +65,10 @@ class Field:
     uses_clock: bool = False
     attributes: tuple[str, ...] = ()
     """Texts of the row that it looks into; empty for figures and states."""
+    is_common: bool = False
+    """Reads only what many rows have in common: names, state and status."""
+    figure: tuple[str, Callable[[str], float]] | None = None
+    """The attribute that it compares, and how its value is read."""
 
 
 def any_text(term: Term) -> Test:
@@ -84,11 +88,13 @@ def any_text(term: Term) -> Test:
 
 
 _COMMON = ("asked", "served", "model", "provider", "route", "client", "key_name", "dialect", "error_code", "state")
+COMMON = frozenset(_COMMON)
+"""Texts that many rows have in common."""
 ANY_TEXT = (*_COMMON, "id", "session_id", "error_message")
 """What free text is looked for in."""
 
 
-def _text(*attributes: str) -> Callable[[Term], Test]:
+def text_test(*attributes: str) -> Callable[[Term], Test]:
     def compile_term(term: Term) -> Test:
         accept = _text_acceptor(term)
         if len(attributes) == 1:
@@ -308,10 +314,14 @@ def _cache(term: Term) -> Test:
     return lambda view, _now: (view.state is RequestState.HIT) is is_wanted
 
 
+def _span_s(value: str) -> float:
+    return _span_ms(value) / 1_000
+
+
 def _since(term: Term) -> Test:
     if term.comparison not in (Comparison.HAS, Comparison.IS):
         raise FieldError("since takes a span", "since:10m")
-    span_s = _span_ms(term.value) / 1_000
+    span_s = _span_s(term.value)
     return lambda view, now: now - view.started_at <= span_s
 
 
@@ -319,8 +329,12 @@ def _tokens(view: RequestView) -> float:
     return view.prompt_tokens + view.output_tokens
 
 
+def _figure_field(name: str, example: str, meaning: str, attribute: str, read: Callable[[str], float]) -> Field:
+    return Field(name, example, meaning, _number(attrgetter(attribute), read), figure=(attribute, read))
+
+
 def _text_field(name: str, example: str, meaning: str, *attributes: str) -> Field:
-    return Field(name, example, meaning, _text(*attributes), attributes=attributes)
+    return Field(name, example, meaning, text_test(*attributes), attributes=attributes)
 
 
 _ROWS = (
@@ -333,17 +347,17 @@ _ROWS = (
     _text_field("id", "req_01jq", "request id", "id"),
     _text_field("error", "timeout", "error code or message", "error_code", "error_message"),
     Field("text", '"rate limit"', "any text of the row", any_text, attributes=ANY_TEXT),
-    Field("state", "stream", "open, done, error, ok, hit, stream, queued, …", _state),
-    Field("status", "429", "HTTP status, also 4xx and 5xx", _status),
-    Field("cache", "hit", "answered from the cache: hit or miss", _cache),
-    Field("tries", "2", "upstream calls made", _number(attrgetter("tries"), _count)),
-    Field("ttft", "2s", "time to first token", _number(attrgetter("ttft_ms"), _span_ms)),
-    Field("time", "10s", "whole duration of a finished request", _number(attrgetter("duration_ms"), _span_ms)),
-    Field("tok/s", "20", "output tokens per second", _number(attrgetter("tokens_per_s"), _count)),
-    Field("tokens", "32k", "prompt and output tokens", _number(_tokens, _count)),
-    Field("in", "8k", "prompt tokens", _number(attrgetter("prompt_tokens"), _count)),
-    Field("out", "500", "output tokens", _number(attrgetter("output_tokens"), _count)),
-    Field("cost", "$0.01", "cost in dollars, or unknown", _cost),
-    Field("since", "10m", "started at most so long ago", _since, uses_clock=True),
+    Field("state", "stream", "open, done, error, ok, hit, stream, queued, …", _state, is_common=True),
+    Field("status", "429", "HTTP status, also 4xx and 5xx", _status, is_common=True),
+    Field("cache", "hit", "answered from the cache: hit or miss", _cache, is_common=True),
+    Field("tries", "2", "upstream calls made", _number(attrgetter("tries"), _count), is_common=True),
+    _figure_field("ttft", "2s", "time to first token", "ttft_ms", _span_ms),
+    _figure_field("time", "10s", "whole duration of a finished request", "duration_ms", _span_ms),
+    _figure_field("tok/s", "20", "output tokens per second", "tokens_per_s", _count),
+    Field("tokens", "32k", "prompt and output tokens", _number(_tokens, _count), figure=("tokens", _count)),
+    _figure_field("in", "8k", "prompt tokens", "prompt_tokens", _count),
+    _figure_field("out", "500", "output tokens", "output_tokens", _count),
+    Field("cost", "$0.01", "cost in dollars, or unknown", _cost, figure=("cost_nusd", _dollars_nusd)),
+    Field("since", "10m", "started at most so long ago", _since, uses_clock=True, figure=("age_s", _span_s)),
 )
 FIELDS: dict[str, Field] = {field.name: field for field in _ROWS}
