@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.metadata import version
 
 from atp_console.look import Look
 from atp_console.paint import Line, wrapped
 from atp_console.widgets.pane import Pane
+from atp_engine.client.engine_client import BAD_REPLY
 from atp_engine.client.follow import LinkLost
 from atp_engine.core.text import safe_text
 
@@ -54,7 +56,7 @@ class NoticeBox(Pane, can_focus=False):
     def heading(self) -> tuple[Line, Line]:
         """What is wrong."""
         link = self._link()
-        words = "Engine refuses this console" if link and link.is_refused else "Engine away"
+        words = causes(link)[0] if link is not None else ""
         return [(f"{self.look.glyphs.bad} {words}", "bad")], []
 
     def lines(self, width: int, height: int) -> list[Line]:
@@ -62,15 +64,29 @@ class NoticeBox(Pane, can_focus=False):
         link = self._link()
         if link is None:
             return []
-        said: list[Line] = [[(piece, "text")] for piece in wrapped(safe_text(link.reason, limit=240), width)]
-        if link.is_refused:
-            hint = "Check the token and the address it was started with."
-        else:
-            hint = "What you see is the last known state."
-        return [
-            [],
-            *said[:2],
-            [(f"Trying again every {link.retry_s:g} s; everything comes back by itself.", "muted")],
-            [(hint, "muted")],
-            [("ctrl+q", "key"), (" quit", "muted")],
-        ]
+        said = wrapped(safe_text(link.reason, limit=240), width)
+        hints = wrapped(causes(link)[1], width)
+        told: list[Line] = [[(piece, "text")] for piece in said[:2]]
+        comes_back = "" if link.is_refused else "; everything comes back by itself"
+        told.append([(f"Trying again every {link.retry_s:g} s{comes_back}.", "muted")])
+        told += [[(piece, "muted")] for piece in hints[:2]]
+        told.append([("ctrl+q", "key"), (" quit", "muted")])
+        return [[], *told] if len(told) < height else told
+
+
+def causes(link: LinkLost) -> tuple[str, str]:
+    """What is wrong, and what can be done about it."""
+    if not link.is_refused:
+        return "Engine away", "What you see is the last known state."
+    if link.status == 401:
+        return "Token refused", (
+            "It was revoked or has run out. Quit, then attach with another one: "
+            "atp-console attach URL --token-file FILE"
+        )
+    if link.status == 403:
+        return "Token may not look here", "Its role does not reach this far: attach with another one."
+    if link.code == BAD_REPLY:
+        return "Engine of another version", (
+            f"This console is {version('atp-console')}. Quit and start the console that was installed with the engine."
+        )
+    return "Engine refuses this console", "Check the token and the address it was started with."

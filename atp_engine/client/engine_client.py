@@ -6,6 +6,7 @@ transport; tests pass their own.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import TypeVar, overload
@@ -49,6 +50,10 @@ TRIAL_S = 120.0
 SILENCE_S = 15.0
 _BODY_CAP_BYTES = 64 * 1_048_576
 _ERROR_CAP_BYTES = 65_536
+BAD_REPLY = "bad_reply"
+"""Code of a refusal that we made ourselves: what came is not of our API."""
+_VERSION = re.compile(rb'"version"\s*:\s*"([0-9A-Za-z.+_-]{1,40})"')
+_VERSION_WITHIN = 65_536
 _T = TypeVar("_T")
 
 
@@ -224,7 +229,10 @@ class EngineClient:
         try:
             return msgspec.json.decode(raw, type=kind)
         except msgspec.DecodeError as error:
-            raise EngineRefused(0, "bad_reply", f"the answer is not of this version's API: {error}") from error
+            stated = _VERSION.search(raw[:_VERSION_WITHIN])
+            whose = f" (version {stated[1].decode('ascii')})" if stated is not None else ""
+            words = f"the answer{whose} is not of this version's API: {error}"
+            raise EngineRefused(0, BAD_REPLY, words) from error
 
     def _gone(self, error: UpstreamError) -> EngineGone:
         """The transport's failure in words about an engine."""

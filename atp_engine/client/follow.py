@@ -12,7 +12,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Protocol, cast
 
-from atp_engine.client.errors import EngineError, EngineGone
+from atp_engine.client.errors import EngineError, EngineGone, EngineRefused
 from atp_engine.core.events import AnyEvent, Gap
 from atp_engine.core.views import Snapshot
 
@@ -31,6 +31,9 @@ class LinkLost:
     retry_s: float
     is_refused: bool = False
     """It answers, but not to us: a wrong token or another program on that port."""
+    status: int = 0
+    """HTTP status of the refusal; 0 when what came was not of our API."""
+    code: str = ""
 
 
 class Followed(Protocol):
@@ -65,5 +68,6 @@ async def follow(
             is_refused = not isinstance(error, EngineGone)
             retry_s = _REFUSED_PAUSE_S if is_refused else _PAUSES_S[min(failures, len(_PAUSES_S) - 1)]
             failures += 1
-            yield LinkLost(error.message, retry_s, is_refused)
+            status, code = (error.status, error.code) if isinstance(error, EngineRefused) else (0, "")
+            yield LinkLost(error.message, retry_s, is_refused, status, code)
             await pause(retry_s)

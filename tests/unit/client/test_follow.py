@@ -69,4 +69,4 @@ async def test_a_refusal_is_told_as_one() -> None:
             raise EngineRefused(401, "authentication_failed", "wrong token")
 
     update: Snapshot | Batch | LinkLost = await anext(follow(Refusing(snapshot_of()), pause=_Pauses()))
-    assert update == LinkLost("wrong token", 2.0, is_refused=True)
+    assert update == LinkLost("wrong token", 2.0, is_refused=True, status=401, code="authentication_failed")
