@@ -9,6 +9,7 @@ import pytest
 
 _SHARE = 4
 _LEAST_EXAMPLES = 20
+_GC_THRESHOLDS = (20_000, 10, 50)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -39,6 +40,7 @@ def _shorten(test: object) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """What collecting made stays: no collection of garbage has to walk it again."""
+    """What collecting made stays: no collection of garbage has to walk it again, and it comes seldom."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*_GC_THRESHOLDS)

@@ -164,13 +164,14 @@ class ConsoleScreen(Screen[None], inherit_bindings=False):
 
     def on_mount(self) -> None:
         """The home pane gets the focus; the classes of this size are there from the first layout on."""
+        classes = {}
         for limits, cells in (
             (self.HORIZONTAL_BREAKPOINTS, self.app.size.width),
             (self.VERTICAL_BREAKPOINTS, self.app.size.height),
         ):
             fitting = [title for least, title in limits if cells >= least]
-            for _, title in limits:
-                self.set_class(title == fitting[-1], title)
+            classes.update({title: title == fitting[-1] for _, title in limits})
+        self.update_classes(classes)  # in one: each update styles every widget of the screen anew
         home = self.home_pane()
         if home is not None:
             home.focus()

@@ -81,6 +81,7 @@ class LiveScreen(SavedViews):
 
     def on_mount(self) -> None:
         """Follows the newest request at first."""
+        self.set_class(self.is_first_run, "-empty", update=False)
         super().on_mount()
         self.requests.is_following = True
         if self.desk.preferences.problem:
