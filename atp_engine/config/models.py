@@ -206,6 +206,9 @@ class DeploymentConfig(Section):
     """Can read images."""
     task: Literal["chat", "embeddings"] | None = None
     """What it gives; told from the model's name when missing (`...embed...` gives embeddings)."""
+    num_ctx: int | None = Field(default=None, ge=0, le=100_000_000)
+    """Window to ask an Ollama server for; 0 leaves it to the server. When missing it grows with the prompt, in powers
+    of two up to `context_tokens`, since the server cuts longer prompts silently."""
     price: PriceConfig | None = None
     """Overrides the bundled price."""
     is_enabled: bool = True

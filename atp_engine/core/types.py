@@ -175,6 +175,8 @@ class DeploymentSpec(msgspec.Struct, frozen=True):
     """Further dialects that its vendor speaks at paths of their own."""
     is_embedding: bool = False
     """Gives vectors and nothing else."""
+    num_ctx: int | None = None
+    """Window to ask an Ollama server for: None fits it to each call, 0 leaves it to the server."""
 
     def wire(self, client: Dialect) -> Dialect:
         """The dialect to call it in for a client of another one: the client's own where the vendor has it."""

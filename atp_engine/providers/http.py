@@ -29,6 +29,7 @@ from atp_engine.core.errors import (
 from atp_engine.core.redact import MARK, redact
 from atp_engine.core.types import Dialect
 from atp_engine.dialects.faults import fault_from_reply
+from atp_engine.dialects.ollama_context import with_window
 from atp_engine.providers.provider import ProviderCall, Told
 from atp_engine.providers.registry import Auth, Vendor
 from atp_engine.providers.retry_after import retry_after_s, stated_wait_s
@@ -128,6 +129,7 @@ class HttpProvider:
         self._target = (root + (row.chat_path if is_default_path else _chat_path(self._dialect))).encode("ascii")
         openai_root = root.removesuffix(row.openai_root) + row.openai_root
         self._other_targets = {dialect: (openai_root + _OTHER_PATHS[dialect]).encode("ascii") for dialect in row.also}
+        self._is_fitted = bool(row.refused_fields or row.renamed_fields) or self._dialect is Dialect.OLLAMA
         self._is_model_in_path = self._dialect is Dialect.GEMINI
         models_path = row.models_path if is_default_path or not row.openai_root else "/models"
         self._models_target = (root + models_path).encode("ascii") if models_path else b""
@@ -141,8 +143,8 @@ class HttpProvider:
         """Sends the call; see `Provider.open`. Raises UpstreamAuthFailed when the configured credential
         could not be resolved; errors name provider and deployment."""
         body = call.body
-        if self._row.refused_fields or self._row.renamed_fields:
-            body = _fitted(body, self._row)
+        if self._is_fitted:
+            body = self._fit(call)
         request = UpstreamRequest(
             self._origin,
             b"POST",
@@ -175,8 +177,15 @@ class HttpProvider:
         return Told(
             f"{origin.scheme}://{origin.host}:{origin.port}{self._target_of(call).decode('ascii')}",
             headers,
-            _fitted(call.body, self._row),
+            self._fit(call),
         )
+
+    def _fit(self, call: ProviderCall) -> bytes:
+        """The body without what the vendor refuses, and with the window that an Ollama server must be told."""
+        body = _fitted(call.body, self._row)
+        if self._dialect is Dialect.OLLAMA and call.wire is None:
+            body = with_window(body, call.deployment.context_tokens, call.deployment.num_ctx)
+        return body
 
     def _target_of(self, call: ProviderCall) -> bytes:
         target = self._other_targets.get(call.wire, self._target) if call.wire is not None else self._target

@@ -231,6 +231,7 @@ class RoutingTable:
             is_enabled=deployment.is_enabled,
             also=self._vendors[deployment.provider].also,
             is_embedding=_is_embedding(deployment.model) if deployment.task is None else deployment.task != "chat",
+            num_ctx=deployment.num_ctx,
         )
 
     def _on_demand(self, provider: str, model: str) -> DeploymentSpec:

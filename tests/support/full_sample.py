@@ -41,6 +41,7 @@ _SHOWN: dict[str, Any] = {
     "ca_file": "private-ca.pem",
     "is_local": True,
     "task": "chat",
+    "num_ctx": 32_768,
     "cache_read": 0.3,
     "cache_write": 3.75,
     "cache_write_1h": 6.0,
