@@ -101,6 +101,8 @@ class RequestPage(msgspec.Struct, frozen=True):
 
     requests: tuple[RequestView, ...]
     next_before: str
+    looked_back_to: float | None = None
+    """Set where a search ended early: what arrived before this (UTC epoch s) was not looked at yet."""
 
 
 class Tail(msgspec.Struct, frozen=True):

@@ -55,11 +55,11 @@ class History:
         matches: Callable[[RequestView], bool] | None = (
             (lambda view: found.matches(view, now)) if query.strip() else None
         )
-        page = await self._repository.page(before, min(limit, MAX_PAGE), session, matches)
+        page = await self._repository.page(before, min(limit, MAX_PAGE), session, found, now)
         if before:
             return page
         listed = {view.id for view in page.requests}
-        oldest = page.requests[-1].id if page.next_before else ""
+        oldest = page.next_before
         views = [
             view
             for view in self._live.views()
@@ -70,7 +70,7 @@ class History:
         is_open = [view for view in views if not view.state.is_final]
         just_ended = [view for view in views if view.state.is_final and view.id > oldest]
         ended = sorted([*just_ended, *page.requests], key=lambda view: view.id, reverse=True)
-        return RequestPage((*is_open, *ended), page.next_before)
+        return RequestPage((*is_open, *ended), page.next_before, page.looked_back_to)
 
     async def detail(self, request_id: str) -> RequestDetail | None:
         """Everything known of a request, None when it is not known; one that has just ended is waited for.

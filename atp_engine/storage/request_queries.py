@@ -18,9 +18,8 @@ from atp_engine.storage.tables import ATTEMPTS_PER_REQUEST
 
 AFTER_ALL = "~"
 """Sorts after every id."""
-_SCAN_ROWS = 512
-_SCAN_LIMIT = 50_000
-"""Most rows that one filtered page looks at; the page then says where to go on."""
+_SCAN_LIMIT = 10_000
+"""Most rows of a session that one filtered page looks at; the page then says where to go on."""
 
 
 class RequestRecord(msgspec.Struct, frozen=True):
@@ -60,6 +59,16 @@ _BEHIND_MARK = "number > coalesce((SELECT value FROM marks WHERE name = 'request
 # The statements below are put together from the constants above alone.
 _ONE = f"SELECT {_VIEW_COLUMNS}, {_REST_COLUMNS} {_FROM} WHERE requests.id = ?"
 _NEWEST = f"SELECT {_VIEW_COLUMNS} {_FROM} WHERE requests.id < ? ORDER BY requests.id DESC LIMIT ?"
+_BY_NUMBER = f"""
+    SELECT {_VIEW_COLUMNS} {_FROM} WHERE number IN (SELECT value FROM json_each(?)) ORDER BY requests.id DESC
+"""  # noqa: S608
+_KINDS = """
+    SELECT '', 0.0, state, '', client, key_name, dialect, is_stream, asked, route, served, model,
+        provider, tries, http_status, error_code, NULL, NULL, NULL, NULL, 0,
+        0, 0, 0, is_usage_estimated, 0, price_state, finish_reason,
+        has_body, NULL, id
+    FROM kinds LIMIT ?
+"""
 _NEWEST_OF_SESSION = f"""
     SELECT {_VIEW_COLUMNS} {_FROM} WHERE requests.id IN (
         SELECT id FROM (
@@ -97,26 +106,32 @@ def newest(connection: sqlite3.Connection, before: str, limit: int, session: str
     return [_view(row) for row in rows]
 
 
+def some(connection: sqlite3.Connection, numbers: str) -> list[RequestView]:
+    """Requests by number, from a JSON array, newest first."""
+    return [_view(row) for row in connection.execute(_BY_NUMBER, (numbers,))]
+
+
+def kinds_seen(connection: sqlite3.Connection, most: int) -> dict[int, RequestView] | None:
+    """What requests have in common, by kind, as requests that have nothing else; None when there are too many."""
+    rows = connection.execute(_KINDS, (most + 1,)).fetchall()
+    return None if len(rows) > most else {row[-1]: _view(row) for row in rows}
+
+
 def page(
-    connection: sqlite3.Connection,
-    before: str,
-    limit: int,
-    session: str,
-    matches: Callable[[RequestView], bool] | None,
+    connection: sqlite3.Connection, before: str, limit: int, session: str, matches: Callable[[RequestView], bool]
 ) -> RequestPage:
-    """A page, filtered while reading; looks at one row more to know whether there is a next page."""
+    """A page of a session, or of all when it is empty; looks at one row more to know whether there is a next page."""
     found: list[RequestView] = []
     last = before or AFTER_ALL
-    step = limit + 1 if matches is None else max(limit + 1, _SCAN_ROWS)
-    for _ in range(0, _SCAN_LIMIT, step):
-        views = newest(connection, last, step, session)
+    for _ in range(0, _SCAN_LIMIT, limit + 1):
+        views = newest(connection, last, limit + 1, session)
         for view in views:
-            if matches is None or matches(view):
+            if matches(view):
                 if len(found) == limit:
                     return RequestPage(tuple(found), last)
                 found.append(view)
             last = view.id
-        if len(views) < step:
+        if len(views) <= limit:
             return RequestPage(tuple(found), "")
     return RequestPage(tuple(found), last)
 

@@ -8,18 +8,19 @@ committed; so a request costs one narrow row and one ledger line per attempt.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from functools import partial
 from hashlib import blake2b
 
 import msgspec
 
+from atp_engine.core.filter import Filter
 from atp_engine.core.types import AttemptRecord, RouteDecision
 from atp_engine.core.views import RequestPage, RequestView
 from atp_engine.storage import request_queries as queries
 from atp_engine.storage.batch import Write
 from atp_engine.storage.database import Database
 from atp_engine.storage.request_queries import Neighbours, RequestRecord
+from atp_engine.storage.request_search import search
 from atp_engine.storage.summaries import Totals, day_start, totals_since
 from atp_engine.storage.tables import ATTEMPTS, ATTEMPTS_PER_REQUEST, DECISIONS, KINDS, NULL, REQUESTS, Row, Table
 
@@ -57,17 +58,20 @@ class RequestRepository:
         await self._database.commit(write)
 
     async def page(
-        self,
-        before: str = "",
-        limit: int = 50,
-        session: str = "",
-        matches: Callable[[RequestView], bool] | None = None,
+        self, before: str = "", limit: int = 50, session: str = "", found: Filter | None = None, now: float = 0.0
     ) -> RequestPage:
-        """Requests newest first, those that arrived before the request `before`, all when it is empty.
+        """Requests newest first, those that arrived before the request `before`, all when it is empty; of a session,
+        that match a filter at `now` (UTC epoch s).
 
-        `matches` runs in a reader's thread. At most 50 000 rows are looked at: a page may come back
-        short, or empty, with a `next_before` that continues it.
+        A search that takes long ends early: its page may be short, or empty, with a `next_before` that continues
+        it and a `looked_back_to`.
         """
+        if found is not None and not found.is_empty and not session:
+            return await self._database.read(lambda connection: search(connection, before, limit, found, now))
+
+        def matches(view: RequestView) -> bool:
+            return found is None or found.matches(view, now)
+
         return await self._database.read(lambda connection: queries.page(connection, before, limit, session, matches))
 
     async def get(self, id: str) -> RequestRecord | None:

@@ -76,7 +76,7 @@ def _questions(
 
     def filtered(query: str) -> Callable[[], Awaitable[Any]]:
         found = parse(query)
-        return lambda: repository.page("", 50, "", lambda view: found.matches(view, now))
+        return lambda: repository.page("", 50, "", found, now)
 
     def window(name: str, group: str) -> Callable[[], Awaitable[Any]]:
         return lambda: Statistics(database, SystemClock()).window(name, group)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import math
+import random
+import sqlite3
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -11,14 +14,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from atp_engine.core.filter import Filter, parse
 from atp_engine.core.types import AttemptRecord, PriceState, RequestState, RouteDecision
-from atp_engine.core.views import RequestView
+from atp_engine.core.views import RequestPage, RequestView
 from atp_engine.storage.database import Database
+from atp_engine.storage.request_search import search
 from atp_engine.storage.requests import RequestRecord, RequestRepository
 from atp_engine.storage.summaries import day_start
 from atp_engine.system import SystemClock
 from tests.support import record_strategies, records
 from tests.support.records import a_record, ids
+
+NOW = 1_790_000_000.0
 
 
 async def add_all(requests: RequestRepository, added: list[RequestRecord]) -> None:
@@ -156,11 +163,65 @@ async def test_requests_that_finished_out_of_order_are_listed_by_arrival(request
 async def test_a_filter_reads_on_until_the_page_is_full(requests: RequestRepository) -> None:
     names = ids(1200)
     await add_all(requests, [a_record(name, tries=2 if int(name[4:], 16) % 400 == 0 else 1) for name in names])
-    first = await requests.page(limit=2, matches=lambda view: view.tries > 1)
+    first = await requests.page(limit=2, found=parse("tries>1"))
     assert [view.id for view in first.requests] == [names[800], names[400]]
-    second = await requests.page(first.next_before, limit=2, matches=lambda view: view.tries > 1)
+    second = await requests.page(first.next_before, limit=2, found=parse("tries>1"))
     assert [view.id for view in second.requests] == [names[0]]
     assert second.next_before == ""
+
+
+async def test_a_search_finds_what_looking_at_every_row_finds(database: Database, requests: RequestRepository) -> None:
+    names = ids(4_400)
+    rng = random.Random(5)
+    late = names[2_000:]
+    rng.shuffle(late)
+    names[2_000:] = late
+    states = (RequestState.OK, RequestState.OK, RequestState.FAILED, RequestState.REJECTED)
+    for begin in range(0, 4_400, 440):
+        for record in (
+            a_record(
+                name,
+                started_at=NOW - 5_000.0 + int(name[4:], 16),
+                state=states[number % 4],
+                model=f"m{number // 700}",
+                session_id=f"S-{number % 90}é" if number % 7 else f"S-{number % 90}",
+                http_status=200 + number // 1_000,
+                error_message="Kaput: too MANY" if number == 30 or number % 990 == 3 else "",
+                ttft_ms=None if number % 3 else float(number),
+                price_state=PriceState.KNOWN if number % 5 else PriceState.UNKNOWN,
+                cost_nusd=number * 1_000_000,
+            )
+            for number, name in enumerate(names[begin : begin + 440], begin)
+        ):
+            requests.add(record)
+        await requests.settled()
+    rows: list[RequestView] = []
+    before = ""
+    while len(rows) < 4_400:
+        page = await requests.page(before, 500)
+        rows, before = [*rows, *page.requests], page.next_before
+    for query in (
+        "status:200", "model:m2", "-model:m2 state:error", "status:203|201 -(state:ok | ttft>1s)", "nothing-of-this",
+        "ttft>2s", "ttft>=4.398s | status:200", "cost>$3.99", "cost:unknown ttft<100ms", "since:90s -since:80s",
+        "session:s-88", '"too many"', "kaput", "~kap.*t", "error:upstream", "id:00012", "tokens>1k", "session:8é",
+    ):  # fmt: skip
+        found = parse(query)
+        expected = [view.id for view in rows if found.matches(view, NOW)]
+        for long_s in (60.0, 0.0) if query in ("model:m2", "kaput", "cost>$3.99") else (60.0,):
+            seen: list[str] = []
+            before = ""
+            while True:
+                page = await database.read(partial(_search, before, found, long_s))
+                assert page.looked_back_to is None or page.next_before
+                seen += [view.id for view in page.requests]
+                before = page.next_before
+                if not before:
+                    break
+            assert seen == expected, (query, long_s)
+
+
+def _search(before: str, found: Filter, long_s: float, connection: sqlite3.Connection) -> RequestPage:
+    return search(connection, before, 300, found, NOW, long_s)
 
 
 async def test_a_session_is_found_on_both_sides_of_the_bulk_index(requests: RequestRepository) -> None:
