@@ -35,6 +35,8 @@ from atp_console.widgets.text_view import TextView
 from atp_engine.client.errors import EngineError
 from atp_engine.core.text import safe_text
 
+LEAST_HEIGHT = 16
+"""Rows below which a screen shows its list alone."""
 VIEW = "view:"
 """Before a saved view's name in an id."""
 

@@ -15,7 +15,7 @@ from atp_console import format as fmt
 from atp_console.actions import Scope
 from atp_console.desk import Desk
 from atp_console.paint import Line
-from atp_console.screens.base import Due
+from atp_console.screens.base import LEAST_HEIGHT, Due
 from atp_console.screens.request_acts import RequestActs
 from atp_console.widgets.columns import name
 from atp_console.widgets.pane import Pane
@@ -207,6 +207,7 @@ class RequestScreen(RequestActs):
         """Twice a second; an open request's clock runs."""
         if Due.SIDE not in due:
             return
+        self.set_class(self.size.height < LEAST_HEIGHT, "-tiny")
         for pane in (self.timeline, self.candidates, self.numbers):
             pane.detail, pane.now = self.detail, self.desk.now()
             pane.deployments = self.desk.state.deployments

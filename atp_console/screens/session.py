@@ -8,10 +8,11 @@ from atp_console import format as fmt
 from atp_console.actions import Action, Scope
 from atp_console.desk import Desk
 from atp_console.paint import Line
-from atp_console.screens.base import Due, Go
+from atp_console.screens.base import LEAST_HEIGHT, Due, Go
 from atp_console.screens.session_acts import SessionActing
 from atp_console.widgets.columns import REQUEST_COLUMNS, name
 from atp_console.widgets.pane import Pane
+from atp_console.widgets.request_panes import flowing
 from atp_console.widgets.table import Column, Table
 from atp_engine.client.errors import EngineError
 from atp_engine.core.text import safe_text
@@ -96,6 +97,7 @@ class SessionScreen(SessionActing):
         """Twice a second."""
         if Due.SIDE not in due:
             return
+        self.set_class(self.size.height < LEAST_HEIGHT, "-tiny")
         rows = {**self._stored, **{view.id: view for view in self.desk.state.session_requests(self._session_id, _MOST)}}
         ordered = sorted(rows.values(), key=lambda view: (view.started_at, view.id), reverse=True)
         self.requests.set_rows(ordered[:_MOST])
@@ -159,6 +161,10 @@ class FactsPane(Pane):
                 ],
             ),
         ]
+        if height < len(facts):
+            short = {label: spans for label, spans in facts}
+            order = ("requests", "cost", "tokens", "held to", "from", "time", "title")
+            return flowing([(label, short[label]) for label in order], width)
         return [[(f"{label:<9}", "muted"), *spans] for label, spans in facts]
 
 

@@ -266,11 +266,12 @@ class NumbersPane(_DetailPane):
             return []
         facts = _facts(self.detail, self.look, self.deployments.get(self.detail.request.served))
         if height < _FLAT:
-            return _flowing(facts, width)
+            return flowing(facts, width)
         return [line for label, spans in facts for line in _fact_lines(label, spans, width)]
 
 
-def _flowing(facts: list[tuple[str, Line]], width: int) -> list[Line]:
+def flowing(facts: list[tuple[str, Line]], width: int) -> list[Line]:
+    """Labels and values side by side, as many to a line as fit."""
     lines: list[Line] = [[]]
     for label, spans in facts:
         part: Line = [(f"{label} ", "muted"), *spans]

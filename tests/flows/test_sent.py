@@ -55,20 +55,23 @@ async def test_both_sides_of_a_failover_are_told_as_the_upstreams_saw_them(tmp_p
     key = tmp_path / "key"
     key.write_text("sk-proj-0123456789abcdefghijklmnop")
     key.chmod(0o600)
-    async with Upstream(answer(b"{}", 401)) as one, Upstream(answer(json.dumps(_REPLY).encode())) as two:
-        async with running(tmp_path, _CONFIG.format(key=key, one=one.port, two=two.port)) as engine:
-            said = await engine.post("/v1/chat/completions", _BODY, _HEADERS)
-            assert said.status == 200
-            request_id = said.headers["x-atp-request-id"]
-            client = connect(Endpoint(engine.url, token=engine.admin_token))
-            try:
-                view = await client.sent(request_id)
-                detail = await client.request(request_id)
-            finally:
-                await client.aclose()
-            big = await engine.post("/v1/chat/completions", {**_BODY, "messages": [_said("x" * 9000)]})
-            cut = (await engine.admin("GET", f"/admin/requests/{big.headers['x-atp-request-id']}/sent")).json()
-            unknown = await engine.admin("GET", "/admin/requests/req_none/sent")
+    async with (
+        Upstream(answer(b"{}", 401)) as one,
+        Upstream(answer(json.dumps(_REPLY).encode())) as two,
+        running(tmp_path, _CONFIG.format(key=key, one=one.port, two=two.port)) as engine,
+    ):
+        said = await engine.post("/v1/chat/completions", _BODY, _HEADERS)
+        assert said.status == 200
+        request_id = said.headers["x-atp-request-id"]
+        client = connect(Endpoint(engine.url, token=engine.admin_token))
+        try:
+            view = await client.sent(request_id)
+            detail = await client.request(request_id)
+        finally:
+            await client.aclose()
+        big = await engine.post("/v1/chat/completions", {**_BODY, "messages": [_said("x" * 9000)]})
+        cut = (await engine.admin("GET", f"/admin/requests/{big.headers['x-atp-request-id']}/sent")).json()
+        unknown = await engine.admin("GET", "/admin/requests/req_none/sent")
 
     assert [(call.deployment, call.model, call.is_translated) for call in view.calls] == [
         ("first", "model-one", False),

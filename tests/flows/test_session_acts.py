@@ -6,7 +6,9 @@ import asyncio
 import json
 from pathlib import Path
 
-from tests.support.running import SIMULATED, Running, running
+from tests.flows.test_slots import REPLY
+from tests.support.running import SIMULATED, Running, running, upstream_config
+from tests.support.upstream import SeenRequest, Upstream, Wire, answer
 
 SHORT = {"messages": [{"role": "user", "content": "hello"}], "max_tokens": 4}
 
@@ -95,3 +97,37 @@ async def test_ending_cancels_what_is_in_flight_and_wrong_values_are_told(tmp_pa
         await act(engine, held, "end")
         assert b"cancelled by" in (await streaming).body
         assert not engine.engine.observatory.sessions(9)
+
+
+async def test_a_session_s_class_decides_its_place_in_the_queue(tmp_path: Path) -> None:
+    release = asyncio.Event()
+
+    async def held(wire: Wire, seen: SeenRequest) -> None:
+        await release.wait()
+        await answer(REPLY)(wire, seen)
+
+    async with (
+        Upstream(held) as upstream,
+        running(tmp_path, upstream_config({"a": upstream.port}) + "\n[limits.adaptive]\nbase = 1\n") as engine,
+    ):
+
+        def queued() -> int:
+            return sum(view.queued for view in engine.engine.observatory.deployments())
+
+        calls = [asyncio.create_task(ask(engine, session="urgent"))]
+        await upstream.until(lambda one: bool(one.requests))
+        urgent = engine.engine.observatory.sessions(9)[0].id
+        await act(engine, urgent, "qos", qos="gold")
+        for waiting, session in enumerate(("slow", "slower", "urgent"), 1):
+            calls.append(asyncio.create_task(ask(engine, session=session)))
+            await engine.until(lambda most=waiting: queued() == most)  # type: ignore[misc]
+        views = [view for view in engine.engine.observatory.snapshot().requests if view.state == "queued"]
+        assert [view.session_id for view in views if view.queue_position == 1] == [urgent], "it came last"
+        text = (await engine.admin("GET", "/metrics")).body.decode()
+        assert 'atp_queue_depth{qos="gold"} 1' in text
+        assert 'atp_queue_depth{qos="silver"} 2' in text
+        release.set()
+        answers = await asyncio.gather(*calls)
+        assert [status for status, *_ in answers] == [200] * 4
+        waits = [(await engine.request(one[2]["x-atp-request-id"]))["request"]["queue_wait_ms"] for one in answers]
+        assert waits[3] < min(waits[1:3]), "it went first"

@@ -75,15 +75,17 @@ async def test_an_engine_of_another_version_is_named_and_events_that_nobody_know
         return msgspec.json.encode(value)
 
     scripts = [answer(of(snapshot)), raw(_STREAM, chunk(strange), b"0\r\n\r\n"), answer(of(newer))]
-    async with Upstream(answer(of(newer)), then=scripts) as engine:
-        async with driven(connect(Endpoint(engine.url, token="t"), AttachedSource), size=(80, 24)) as console:
-            text = await _lost(console, "Engine of another version")
-            assert "version 9.4.1" in text
-            assert "installed" in text
-            assert "sonnet" in text, "what is known can still be read"
-            assert "still here" in console.told()
-            known = snapshot | {"somewhat": "new", "requests": [{**snapshot["requests"][0], "mood": "good"}]}
-            engine.then.extend([answer(of(known)), hang(_STREAM)])
-            await console.until(lambda: console.app.desk.state.is_connected)
-            await console.settle()
-            assert "another version" not in console.text()
+    async with (
+        Upstream(answer(of(newer)), then=scripts) as engine,
+        driven(connect(Endpoint(engine.url, token="t"), AttachedSource), size=(80, 24)) as console,
+    ):
+        text = await _lost(console, "Engine of another version")
+        assert "version 9.4.1" in text
+        assert "installed" in text
+        assert "sonnet" in text, "what is known can still be read"
+        assert "still here" in console.told()
+        known = snapshot | {"somewhat": "new", "requests": [{**snapshot["requests"][0], "mood": "good"}]}
+        engine.then.extend([answer(of(known)), hang(_STREAM)])
+        await console.until(lambda: console.app.desk.state.is_connected)
+        await console.settle()
+        assert "another version" not in console.text()

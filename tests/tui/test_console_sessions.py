@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from atp_console.screens.dialogs import Question
 from atp_console.screens.session import SessionScreen
 from tests.support.console import engine_view
-from tests.support.console_driver import driven, on_top
+from tests.support.console_driver import Driver, driven, on_top
 from tests.support.console_scene import busy_source
 
 
@@ -70,6 +72,15 @@ async def test_a_session_is_opened_held_capped_pinned_and_each_act_taken_back() 
         assert "pause" not in console.footer(), "what is over cannot be acted on"
         await console.press("escape")
         assert on_top(console).NAME == "Sessions"
+
+
+async def test_a_session_at_every_size(golden: Callable[[Driver, str], None]) -> None:
+    async with driven(busy_source(), size=(60, 16)) as console:
+        await console.press("2", "enter")
+        golden(console, "session")
+        await console.resize(40, 10)
+        assert "tokens" not in console.text(), "the list alone, never a refusal"
+        assert console.text().count("auto →") > 2
 
 
 async def test_switches_of_deployments_are_taken_back_too() -> None:
