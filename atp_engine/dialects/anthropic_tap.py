@@ -34,6 +34,7 @@ _SEAL = msgspec.json.Decoder(_Seal)
 _ARRAY = ord("[")
 _BLOCK = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _UNSEALED = re.compile(rb'"encrypted_index"\s*:\s*""')
+_DELTA = b"event: content_block_delta"
 _STOP_EVENT = frame(b'{"type":"message_stop"}', b"message_stop")
 
 
@@ -119,7 +120,12 @@ class _Tap(EventTap):
         if block[:7] == b"event: " and block[7:11] != b"ping":
             line = block.find(b"\n")
             if block[line : line + 8] == b"\ndata: {" and block.find(b"\n", line + 7) == len(block) - 2:
-                return block if self._read(block[line + 7 : -2]) else b""
+                events_before = self.content_events
+                if not self._read(block[line + 7 : -2]):
+                    return b""
+                if self._lessons and self.content_events > events_before and block.isascii():
+                    self._learn_from(block, line + 7)
+                return block
         return self._events(events(block))
 
     def _take(self, event: SseEvent) -> bytes:
@@ -155,6 +161,12 @@ class _Tap(EventTap):
         elif kind == "message_stop":
             self._end()
         return self.error is None
+
+    def _learn_from(self, block: bytes, start: int) -> None:
+        """Learns a delta of a text."""
+        delta = decode_event(block[start:-2]).delta if block.startswith(_DELTA) and b"\\" not in block else None
+        if delta is not None and delta.type == "text_delta" and delta.text and not delta.stop_reason:
+            self._learn(block, b'"text"', delta.text)
 
     def _count_other(self, delta: Delta) -> None:
         """Thinking, its signature, a tool's input, citations; an empty fragment is no content."""

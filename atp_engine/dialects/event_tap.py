@@ -6,6 +6,7 @@ bytes that close a stream which stopped without its terminal event).
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 
 from atp_engine.core.errors import BadUpstreamReply, StreamBroken, UpstreamError
@@ -15,6 +16,10 @@ from atp_engine.dialects.framing import SSE, Framing
 from atp_engine.dialects.sse import EventTooLarge, SseEvent
 from atp_engine.dialects.text_tail import TextTail
 
+_PLAIN = re.compile(rb"[ !#-\[\]-~]+").fullmatch
+"""Text that stands in JSON as it is: printable ASCII without quotes and backslashes."""
+_MOST_LESSONS = 8
+
 
 class EventTap(ABC):
     """The common part of a `bridge.StreamTap`."""
@@ -22,8 +27,13 @@ class EventTap(ABC):
     __slots__ = (
         "_facts",
         "_framing",
+        "_lead",
+        "_lessons",
         "_splitter",
         "_tail",
+        "_text_end",
+        "_text_start",
+        "_trail",
         "content_events",
         "error",
         "finish_reason",
@@ -39,6 +49,9 @@ class EventTap(ABC):
         self._framing = framing
         self._splitter = framing.splitter()
         self._tail = TextTail()
+        self._lead = self._trail = b""
+        self._text_start = self._text_end = 0
+        self._lessons = _MOST_LESSONS
         self.has_content = False
         self.is_complete = False
         self.error: UpstreamError | None = None
@@ -50,6 +63,15 @@ class EventTap(ABC):
 
     def feed(self, data: bytes) -> bytes:
         """See `StreamTap.feed`."""
+        lead = self._lead
+        if lead and data.startswith(lead) and data.endswith(self._trail):
+            text = data[self._text_start : self._text_end]
+            if _PLAIN(text) is not None and self._splitter.is_empty and not self.is_complete and self.error is None:
+                self._tail.add(text.decode("ascii"))
+                self.has_content = True
+                self.content_events += 1
+                self.output_chars += len(text)
+                return data
         if self.error is not None or self.is_complete:
             return b""
         if data[-2:] == b"\n\n" and self._splitter.is_empty:
@@ -60,6 +82,20 @@ class EventTap(ABC):
             self.error = BadUpstreamReply(f"The provider's stream is not usable: {error}.")
             return b""
         return self._block(block) if block else b""
+
+    def _learn(self, block: bytes, key: bytes, text: str) -> None:
+        """Remembers what stands around `text`, the value of the only `key` of a block that says nothing else: the next
+        block that is like it needs no reading of its JSON.
+
+        Vendors whose events differ in more than the text (numbers, padding) are given up after some tries.
+        """
+        self._lessons -= 1
+        said = text.encode("utf-8", "replace")
+        start = block.find(b'"', block.find(key) + len(key)) + 1
+        end = start + len(said)
+        if block.count(key) == 1 and _PLAIN(said) is not None and block[start : end + 1] == said + b'"':
+            self._lead, self._trail = block[:start], block[end:]
+            self._text_start, self._text_end = start, start - len(block) + len(said)
 
     def finish(self) -> bytes:
         """See `StreamTap.finish`. A last event without its blank line counts when it is whole."""

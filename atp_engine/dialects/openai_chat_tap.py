@@ -83,7 +83,12 @@ class _Tap(EventTap):
 
     def _block(self, block: bytes) -> bytes:
         if block[:7] == b"data: {" and block.find(b"\n") == len(block) - 2:
-            return block if self._read(block[6:-2]) else b""
+            events_before = self.content_events
+            if not self._read(block[6:-2]):
+                return b""
+            if self._lessons and self.content_events > events_before:
+                self._learn_from(block)
+            return block
         return self._events(events(block))
 
     def _take(self, event: SseEvent) -> bytes:
@@ -133,6 +138,17 @@ class _Tap(EventTap):
             else:
                 self._count_other(delta)
         return self.error is None
+
+    def _learn_from(self, block: bytes) -> None:
+        """Learns a chunk that holds the text of one candidate and nothing else."""
+        answer = _decode(block[6:-2]) if block.isascii() and b"\\" not in block else Answer()
+        choice = answer.choices[0] if answer.choices and len(answer.choices) == 1 else None
+        delta = choice.delta if choice is not None else None
+        if choice is None or delta is None or choice.index or choice.finish_reason or answer.usage is not None:
+            return
+        text = text_of(delta.content)
+        if text and content_chars(delta, text) == len(text) and bytes(delta.audio) == b"null":
+            self._learn(block, b'"content"', text)
 
     def _read_odd(self, payload: bytes) -> Answer | None:
         """The second, careful reading of a chunk; None, and the error set, when that fails too."""

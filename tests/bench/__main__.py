@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tests.bench import chunk
 from tests.bench.engine import Engine
 from tests.bench.nginx import Nginx
 from tests.bench.process import cpu_us, rss_bytes
@@ -143,6 +144,7 @@ def main() -> None:
     arguments = parser.parse_args()
     rounds, share = (1, 0.25) if arguments.quick else (arguments.rounds, 1.0)
     result: dict[str, Any] = {"is_bodies_kept": arguments.bodies, "commit": arguments.commit, "rounds": rounds}
+    result["chunk_cost"] = chunk.measured(10 if arguments.quick else 40)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         upstream_port = free_port()

@@ -56,6 +56,35 @@ def test_the_usual_chunk_comes_back_as_the_same_object() -> None:
         assert tap.feed(piece) is piece
 
 
+@given(st.lists(st.text(max_size=8) | st.sampled_from(["plain", 'a"b', "a\\\\", "\\n", '","x":"', "}]}", "ü"])))
+@settings(max_examples=40, deadline=None)
+def test_a_chunk_like_the_one_before_means_what_it_means_alone(texts: list[str]) -> None:
+    for upstream in (OPENAI, ANTHROPIC):
+        events = [_beginning(upstream), _content(upstream, "word"), *(_content(upstream, text) for text in texts)]
+        one_by_one, at_once = _tap(upstream, upstream), _tap(upstream, upstream)
+        assert _feed(one_by_one, *events, _ending(upstream)) == _feed(at_once, "".join(events) + _ending(upstream))
+        for tap in (one_by_one, at_once):
+            assert tap.error is None
+            assert tap.is_complete
+            assert tap.tail() == ("word" + "".join(texts)).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        assert one_by_one.content_events == at_once.content_events == 1 + sum(1 for text in texts if text)
+        assert one_by_one.output_chars == at_once.output_chars
+
+
+def test_a_chunk_that_is_cut_or_of_another_candidate_is_not_taken_for_the_one_before() -> None:
+    tap = _tap()
+    _feed(tap, ROLE, chunk({"content": "one"}), chunk({"content": "two"}))
+    piece = chunk({"content": "three"})
+    assert _feed(tap, piece[:40], piece[40:]) == piece
+    other = chunk({"content": "four"}, "stop")
+    assert _feed(tap, other, DONE, chunk({"content": "late"})) == other + chunk(
+        usage={"prompt_tokens": 10, "completion_tokens": 4, "total_tokens": 14,
+               "prompt_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+               "completion_tokens_details": {"reasoning_tokens": 0}}).replace(", ", ",").replace(": ", ":").replace(
+        "data:{", "data: {") + DONE  # fmt: skip
+    assert (tap.tail(), tap.content_events, tap.finish_reason) == ("onetwothreefour", 4, "stop")
+
+
 @pytest.mark.parametrize(("client", "upstream"), PAIRS)
 def test_the_first_content_is_the_commit_point(client: Dialect, upstream: Dialect) -> None:
     tap = _tap(client, upstream)
