@@ -54,7 +54,9 @@ class FilteredRequests(RequestActs, ListActs):
             text = safe_text(f"{glyphs.bad} {self.problem.message}{hint}", limit=200)
             return [[(fit(text, width - 1, mark=glyphs.cut), "bad")]]
         if not self.listing.is_filter_on:
-            return [[("filter off ", "warn"), ("\\", "key"), (" on  ", "muted"), ("n N", "key"), (" matches", "muted")]]
+            return [
+                [("filter is off ", "warn"), ("\\", "key"), (" on  ", "muted"), ("n N", "key"), (" matches", "muted")]
+            ]
         if self.listing.filter.is_empty:
             return [[("enter accepts, esc leaves", "muted")]]
         found = f"{fmt.grouped(len(self.listing))} of {fmt.grouped(self.desk.state.request_count)}"

@@ -28,6 +28,7 @@ _PICTURES = {
     "cancel",
     "filter",
     "light",
+    "list-marked",
 }
 _PICTURE_WIDTH = 140
 

@@ -160,3 +160,43 @@ def test_sessions_at_work_come_first() -> None:
         state.apply((SessionChanged(1, view),), NOW)
     assert [view.id for view in state.latest_sessions(now=999.0, busy_s=60.0)] == ["busy", "old-busy", "idle", "idler"]
     assert [view.id for view in state.latest_sessions(now=999.0, busy_s=0)] == ["old-busy", "busy", "idle", "idler"]
+
+
+def test_marks_are_kept_by_identity_and_go_with_their_row() -> None:
+    state = ConsoleState(request_cap=5)
+    listing = state.listing
+
+    def arrive(number: int) -> None:
+        state.apply((RequestChanged(number, request_view(id=f"req_{number}", started_at=NOW + number)),), NOW)
+
+    for number in range(5):
+        arrive(number)
+    listing.marked.toggle("req_1")
+    listing.marked.toggle("req_3")
+    listing.marked.is_only = True
+    listing.rebuild(NOW)
+    assert (_ids(listing), listing.is_narrowed) == (["req_3", "req_1"], True)
+    listing.set_sort("ttft", NOW, is_ascending=True)
+    assert set(_ids(listing)) == {"req_1", "req_3"}
+    listing.set_sort("time", NOW)
+    for number in range(5, 8):
+        arrive(number)
+    assert _ids(listing) == ["req_3"]
+    assert listing.marked.ids == ("req_3",)
+    arrive(8)
+    listing.refresh(NOW)
+    assert len(listing) == 5, "the last marked row is no more: all show again"
+
+
+def test_matches_are_walked_through_in_both_directions_and_round_the_ends() -> None:
+    views = [request_view(id=f"req_{number}", started_at=NOW + number, tries=1 + number % 3) for number in range(6)]
+    listing = Listing({view.id: row_of(view) for view in views})
+    listing.set_filter(parse("tries:2"), NOW)
+    listing.toggle_filter(NOW)
+    assert _ids(listing) == ["req_5", "req_4", "req_3", "req_2", "req_1", "req_0"]
+    assert [listing.next_match(start, 1, NOW) for start in (0, 1, 3, 4)] == [1, 4, 4, 1]
+    assert [listing.next_match(start, -1, NOW) for start in (5, 4, 1)] == [4, 1, 4]
+    listing.set_filter(parse("tries>9"), NOW)
+    listing.toggle_filter(NOW)
+    assert listing.next_match(0, 1, NOW) is None
+    assert Listing({}).next_match(0, 1, NOW) is None

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import gc
+import re
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from atp_console.look import look_for
-from atp_console.paint import Line, cells, clipped, cut, fit, packed, spread, strip_of, width_of, wrapped
+from atp_console.paint import Line, cells, clipped, cut, fit, lit, packed, spread, strip_of, width_of, wrapped
 from atp_console.widgets.text_view import wrapped_line
 
 _TEXT = st.text(st.characters(exclude_categories=("Cc", "Cs", "Mn", "Me", "Cf")), max_size=40)
@@ -81,3 +82,17 @@ def test_a_strip_that_was_shown_goes_with_its_last_reference() -> None:
     strip.divide([5, 20])
     del strip
     assert gc.collect() == 0
+
+
+def test_what_a_pattern_finds_is_lit_up_and_no_character_is_lost() -> None:
+    line: Line = [("claude-Claude", "muted"), (" → ", "text"), ("日本claude", "text")]
+    found = lit(line, re.compile("claude", re.IGNORECASE))
+    assert found == [
+        ("claude", "match"),
+        ("-", "muted"),
+        ("Claude", "match"),
+        (" → ", "text"),
+        ("日本", "text"),
+        ("claude", "match"),
+    ]
+    assert lit(line, re.compile("x*")) == line, "a pattern that matches nothing at all lights up nothing"
