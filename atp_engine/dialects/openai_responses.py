@@ -16,6 +16,7 @@ PATHS: Mapping[str, str] = MappingProxyType(
         "thinking": "reasoning",
         "reasoning": "input[].reasoning",
         "arguments": "input[].arguments",
+        "messages": "input",
         "verbosity": "text.verbosity",
         "logprobs": "top_logprobs",
     }

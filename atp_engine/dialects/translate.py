@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from atp_engine.core.errors import BadUpstreamReply
+from atp_engine.core.errors import BadUpstreamReply, InvalidRequest
+from atp_engine.core.text import safe_text
 from atp_engine.core.types import RequestFacts, TokenUsage
 from atp_engine.dialects import ir
 from atp_engine.dialects.bridge import Reply, StreamTap, UpstreamBody
@@ -28,7 +29,14 @@ class Translation:
     def request(self, body: bytes, facts: RequestFacts, model: str) -> UpstreamBody:
         """See `Bridge.request`; dropped fields go by their paths in the client's body."""
         request = msgspec.structs.replace(self._client.decode_request(body), model=model)
-        written = self._upstream.encode_request(request)
+        said = self._client.PATHS.get("messages", "messages")
+        _check_results(request.messages, said)
+        try:
+            written = self._upstream.encode_request(request)
+        except InvalidRequest as error:
+            if error.param != "messages" or said == "messages":
+                raise
+            raise InvalidRequest(error.public_message.replace("`messages`", f"`{said}`"), param=said) from None
         dropped = (self._client.PATHS.get(name, name) for name in written.dropped_fields)
         return UpstreamBody(written.body, tuple(dict.fromkeys((*request.dropped_fields, *dropped))))
 
@@ -65,6 +73,18 @@ class Translation:
     def tap(self, facts: RequestFacts, request_id: str, *, created: int = 0) -> StreamTap:
         """See `Bridge.tap`."""
         return _Tap(self._client, self._upstream, self._framing, facts, request_id, created)
+
+
+def _check_results(messages: tuple[ir.Message, ...], name: str) -> None:
+    """Raises InvalidRequest for a tool's result without its call, which every vendor refuses."""
+    called: set[str] = set()
+    for message in messages:
+        for part in message.parts:
+            if isinstance(part, ir.ToolCall):
+                called.add(part.id)
+            elif isinstance(part, ir.ToolResult) and part.call_id not in called:
+                shown = safe_text(part.call_id, limit=64)
+                raise InvalidRequest(f"`{name}`: the tool result for {shown!r} answers no call.", param=name)
 
 
 def _untold(result: ir.ChatResult, names: tuple[str, ...]) -> tuple[str, ...]:
