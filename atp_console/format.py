@@ -164,9 +164,12 @@ def exact_dollars(nusd: int) -> str:
 
 
 def fine_dollars(nusd: int) -> str:
-    """To the hundredth of a cent, or down to what it is below a tenth of a cent: `$0.0312`, `$0.00042`."""
+    """To the hundredth of a cent, small ones to their first two digits, at most 12 cells: `$0.0312`, `$0.00042`."""
     usd = nusd / NANO_PER_USD
-    return f"${usd:,.4f}" if usd >= 0.001 or not nusd else exact_dollars(nusd)
+    if usd >= 0.001 or nusd <= 0:
+        return f"${usd:,.4f}"
+    digits = min(9, 11 - len(str(nusd)))
+    return f"${usd:.{digits}f}"
 
 
 def cost(nusd: int, price: PriceState, glyphs: Glyphs = UNICODE, *, is_exact: bool = False) -> str:
@@ -203,7 +206,7 @@ def per_million(usd: float | None) -> str:
     """A price per million tokens: `3.00`, `.25`; `?` when unknown."""
     if usd is None:
         return UNKNOWN
-    text = f"{usd:.2f}" if usd >= 1 or round(usd, 2) == usd else f"{usd:.3g}"
+    text = f"{usd:.2f}" if usd >= 1 or round(usd, 2) == round(usd, 6) else f"{usd:.3g}"
     return text if usd >= 1 or usd == 0 else text.removeprefix("0")
 
 

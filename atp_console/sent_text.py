@@ -10,7 +10,7 @@ import json
 from typing import Any
 
 from atp_console.format import UNICODE, Glyphs
-from atp_console.paint import Line, fit
+from atp_console.paint import Line, cells, fit
 from atp_engine.core.sent_views import Fate, HeaderView, SentCall, SentView
 from atp_engine.core.text import safe_text
 
@@ -19,6 +19,7 @@ _LINE_CAP = 6_000
 _SHOWN_CAP = 2_000
 _CONTEXT = 2
 _LABEL = 22
+_LONGEST_LABEL = 34
 
 
 def lines_of(view: SentView, glyphs: Glyphs = UNICODE) -> list[Line]:
@@ -123,6 +124,7 @@ def _client_headers(view: SentView) -> list[Line]:
 
 def _headers(headers: tuple[HeaderView, ...]) -> list[Line]:
     """A line per header: passed on, kept back, or ours."""
+    label = max([_LABEL, *(min(_LONGEST_LABEL, cells(safe_text(one.name, limit=60))) for one in headers)])
     marks = {Fate.PASSED: ("=", "text"), Fate.KEPT: ("-", "bad"), Fate.OURS: ("+", "ok")}
     lines: list[Line] = []
     for one in headers:
@@ -130,7 +132,7 @@ def _headers(headers: tuple[HeaderView, ...]) -> list[Line]:
         lines.append(
             [
                 (f"{mark} ", role),
-                (fit(safe_text(one.name, limit=60), _LABEL) + " ", "muted"),
+                (fit(safe_text(one.name, limit=60), label) + " ", "muted"),
                 (safe_text(one.value, limit=300), "text"),
                 (f"  {one.fate}" if one.fate is Fate.KEPT else "", "muted"),
             ]

@@ -14,6 +14,7 @@ from atp_console import format as fmt
 from atp_console.actions import Scope
 from atp_console.desk import Desk
 from atp_console.look import Look
+from atp_console.outline import outline_lines
 from atp_console.paint import Line
 from atp_console.screens.base import ConsoleScreen, Due
 from atp_console.screens.dialogs import Choice, Question
@@ -183,7 +184,9 @@ class ConfigScreen(ConsoleScreen):
                 lines.append([(moved, "text"), (f"  {route.differing:g} of {route.requests}", "muted")])
         if self.report.waits:
             lines.append([(safe_text(self.report.waits, limit=300), "warn")])
-        self.verdict.set_lines(lines or [[("As it is live.", "muted")]])
+        if not lines:
+            lines = [[("As it is live.", "muted")], [], *outline_lines(self.editor.text)]
+        self.verdict.set_lines(lines)
 
     def _show_diff(self) -> None:
         before = self.live.files[0].text if self.live is not None else ""

@@ -83,6 +83,19 @@ class PlayScreen(ConsoleScreen):
 
     def _show(self) -> None:
         first = self.answers[0] if self.answers else None
+        self.panes[0].nothing = [
+            [("Nothing was sent yet.", "muted")],
+            *(
+                [(f"{self.key(action):>5} ", "key"), (words, "muted")]
+                for action, words in (
+                    ("play.edit", "write a prompt"),
+                    ("play.models", "choose the models, side by side"),
+                    ("play.send", "send it: answers come as they are made, with their cost and pace"),
+                    ("play.compare", "show where the answers differ"),
+                    ("request.replay", "on any request sends that one again and puts both answers here"),
+                )
+            ),
+        ]
         for place, pane in enumerate(self.panes):
             answer = self.answers[place] if place < len(self.answers) else None
             pane.show(answer, first if self.is_diff and place else None)
@@ -100,8 +113,8 @@ class PlayScreen(ConsoleScreen):
             line.append((f"{' and ' if place else ''}", "muted"))
             line.append((name(model), "strong"))
         line.append((f"  {glyphs.dot} ", "muted"))
-        line += [("m", "key"), (" choose, up to three  ", "muted"), ("^s", "key"), (" send  ", "muted")]
-        line += [("i", "key"), (" prompt", "muted")]
+        for action, words in (("play.models", "choose, up to three"), ("play.send", "send"), ("play.edit", "prompt")):
+            line += [(self.key(action), "key"), (f" {words}  ", "muted")]
         return [line]
 
     def _names(self) -> list[str]:

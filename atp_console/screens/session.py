@@ -162,7 +162,7 @@ class FactsPane(Pane):
             ),
         ]
         if height < len(facts):
-            short = {label: spans for label, spans in facts}
+            short = dict(facts)
             order = ("requests", "cost", "tokens", "held to", "from", "time", "title")
             return flowing([(label, short[label]) for label in order], width)
         return [[(f"{label:<9}", "muted"), *spans] for label, spans in facts]

@@ -46,17 +46,23 @@ class AnswerPane(TextView):
     def __init__(self, look: Look, *, id: str | None = None) -> None:
         super().__init__(look, self._title, id=id)
         self.answer: Answer | None = None
-        self._shown: tuple[str, str] = ("", "")
+        self.nothing: list[Line] = []
+        """What stands here while nothing was sent."""
+        self._shown: tuple[str, str] | None = None
 
     def show(self, answer: Answer | None, against: Answer | None = None) -> None:
         """Shows the answer's text; with `against`, what it has more and less than that one."""
         self.answer = answer
-        shown = (answer.text if answer else "", against.text if against else "")
+        if answer is None:
+            self._shown = None
+            self.set_lines(self.nothing)
+            return
+        shown = (answer.text, against.text if against else "")
         if shown != self._shown:
             was_at_end = self.top + self.page >= self.line_count
             self._shown = shown
             self.set_lines(_lines(shown[0]) if against is None else difference(shown[1], shown[0]))
-            if answer is not None and answer.is_open and was_at_end:
+            if answer.is_open and was_at_end:
                 self.go(self.line_count)
         self.repaint()
 

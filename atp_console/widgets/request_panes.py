@@ -204,7 +204,7 @@ class CandidatesPane(_DetailPane):
         costs = {one.deployment: one for one in detail.would_cost} if width >= _WITH_COSTS else {}
         head = f"    # {fit('CANDIDATE', room)} SCORE  "
         if costs:
-            head += f"{'WOULD COST':>10}  {fit('CIRCUIT NOW', _CIRCUIT)}  "
+            head += f"{'WOULD COST':>12}  {fit('CIRCUIT NOW', _CIRCUIT)}  "
         lines.append([(head + "VERDICT", "muted")])
         tried = {attempt.deployment: attempt for attempt in detail.attempts}
         for one in ordered_candidates(detail):
@@ -220,7 +220,7 @@ class CandidatesPane(_DetailPane):
             figure = glyphs.about + figure
         deployment = self.deployments.get(key)
         circuit, role = fmt.circuit_mark(deployment, glyphs) if deployment is not None else (glyphs.none, "muted")
-        return [(f"{figure:>10}  ", "text"), (fit(circuit, _CIRCUIT, mark=glyphs.cut) + "  ", role)]
+        return [(f"{figure:>12}  ", "text"), (fit(circuit, _CIRCUIT, mark=glyphs.cut) + "  ", role)]
 
     def _candidate(
         self, one: CandidateVerdict, attempt: AttemptRecord | None, width: int, room: int, middle: Line
