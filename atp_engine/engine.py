@@ -216,6 +216,7 @@ class Engine:
                 self._parts.responses.sweep()
                 self._parts.retention.sweep()
                 self._parts.statistics.sweep()
+                self._parts.ledger.sweep()
                 if self.bus.has_listeners:
                     self.bus.publish(lambda seq: EngineChanged(seq, self._parts.vitals.view()))
             if count % 8 == 0 and self._parts.database.state() == "ok":

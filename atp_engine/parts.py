@@ -178,7 +178,7 @@ class Parts:
         )
         self.retention = Retention(self.database, self.bodies, self.disk, self.pins, self.runtime, clock)
         self.statistics = Statistics(self.database, clock)
-        self.ledger = Ledger(LedgerRepository(self.database), self.windows)
+        self.ledger = Ledger(LedgerRepository(self.database), self.windows, self.runtime, clock)
         self.deployments = Deployments(self.runtime, self.health, self.slots, self.estimates, clock, self.bus)
         self.switches = Switches(self.runtime, self.health, self.slots, self.deployments, self.trail.note, clock)
         self.session_acts = SessionActs(

@@ -343,7 +343,13 @@ class StorageConfig(Section):
     max_responses_bytes: int = Field(default=268_435_456, ge=1_048_576)
     """Most bytes of such answers with their questions; the oldest go first."""
     ledger_ttl_days: float = Field(default=1_095.0, ge=40, le=36_500, allow_inf_nan=False)
-    """Days that requests and their ledger lines are kept; sums by minute, hour and day stay."""
+    """Days that requests and their ledger lines are kept, and the sums of sessions by day; other sums by day stay."""
+    minute_sums_days: float = Field(default=40.0, ge=2, le=36_500, allow_inf_nan=False)
+    """Days that sums of the ledger by minute are kept."""
+    hour_sums_days: float = Field(default=400.0, ge=2, le=36_500, allow_inf_nan=False)
+    """Days that sums of the ledger by hour are kept, those of sessions aside."""
+    session_sums_days: float = Field(default=40.0, ge=2, le=36_500, allow_inf_nan=False)
+    """Days that sums of sessions by hour are kept."""
     max_disk_bytes: int = Field(default=8_589_934_592, ge=134_217_728, le=1_099_511_627_776)
     """Most bytes of the whole data directory. First bodies of successes make room, then those of errors, then pinned
     ones, then answers kept for `/v1/responses`, and at last the oldest ledger lines."""

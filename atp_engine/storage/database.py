@@ -11,6 +11,7 @@ soundness; writes marked `is_synced` (keys, audit) are forced to the disk and su
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import sqlite3
 from collections import deque
@@ -65,6 +66,7 @@ class Database:
             Chore(REQUESTS, min(SIZE, summarise_every), take_in, untaken(opened.connection)),
         )
         self._writer = Writer(path, opened.connection, clock, capacity=capacity, patience_s=wait_s, chores=chores)
+        self._scans: set[sqlite3.Connection] = set()
         self._waiting: deque[Write] = deque()
         self._tick = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -140,6 +142,32 @@ class Database:
             raise StorageError("the database is closed")
         return asyncio.get_running_loop().run_in_executor(self._threads, self.read_now, query)
 
+    async def scan(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        """Runs `query` on a connection and in a thread of its own, for what reads long: no other reader waits. It
+        takes its snapshots itself. Raises StorageError; cancelling ends it soon."""
+        if self._is_closed:
+            raise StorageError("the database is closed")
+        connection = _connect_reader(self.path)
+
+        def run() -> T:
+            try:
+                return query(connection)
+            finally:
+                connection.close()
+
+        running = asyncio.get_running_loop().run_in_executor(None, run)
+        self._scans.add(connection)
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            _interrupt(connection)
+            running.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+            raise
+        except sqlite3.Error as error:
+            raise StorageError(f"the database cannot be read: {error}") from error
+        finally:
+            self._scans.discard(connection)
+
     def read_now(self, query: Callable[[sqlite3.Connection], T]) -> T:
         """As `read`, in the caller's own thread: for building services before the engine serves."""
         connection = self._readers.get()
@@ -196,6 +224,8 @@ class Database:
         if self._is_closed:
             return
         self._is_closed = True
+        for connection in self._scans:
+            _interrupt(connection)
         await asyncio.get_running_loop().run_in_executor(None, self._close)
         if self._timer is not None:
             self._timer.cancel()
@@ -231,6 +261,11 @@ class Database:
                 waiter.set_exception(self._not_committed())
             waiting.popleft()
         self._timer = asyncio.get_running_loop().call_later(_TICK_S, self._lose_patience) if waiting else None
+
+
+def _interrupt(connection: sqlite3.Connection) -> None:
+    with contextlib.suppress(sqlite3.ProgrammingError):  # it is closed already
+        connection.interrupt()
 
 
 def _connect_reader(path: Path) -> sqlite3.Connection:

@@ -6,16 +6,19 @@
 from __future__ import annotations
 
 import sqlite3
-from functools import partial
+from collections.abc import Callable, Mapping
 
 import msgspec
 
 from atp_engine.core.ledger_views import Difference, LedgerLine, LedgerPage, LedgerSums
+from atp_engine.storage.batch import Write
 from atp_engine.storage.database import Database
-from atp_engine.storage.rollups import BY, differences, steps_of, sums
+from atp_engine.storage.ledger_check import check
+from atp_engine.storage.rollups import kept_since, prune, sums
 
 _FIELDS = LedgerLine.__struct_fields__
 MOST_LINES = 5_000
+PRUNED_AT_ONCE = 200
 _LOOKED_AT = 20_000
 """Lines that one page looks at, at most: a page of a short span may be empty and still go on."""
 _MOST_DIFFERENCES = 100
@@ -49,14 +52,24 @@ class LedgerRepository:
 
     async def differences(self) -> tuple[int, tuple[Difference, ...]]:
         """How many sums there are and which differ from the lines; reads every line. Raises StorageError."""
-        compared = 0
-        found: list[Difference] = []
-        for by in BY:
-            for step in steps_of(by):
-                count, wrong = await self._database.read(partial(differences, step=step, by=by, most=_MOST_DIFFERENCES))
-                compared += count
-                found += wrong
-        return compared, tuple(found[:_MOST_DIFFERENCES])
+        compared, found = await self._database.scan(lambda connection: check(connection, _MOST_DIFFERENCES))
+        return compared, tuple(found)
+
+    async def kept_since(self, step: str, by: str) -> int:
+        """When the oldest step begins whose sums are kept, UTC epoch seconds; 0 for all. Raises StorageError."""
+        return await self._database.read(lambda connection: kept_since(connection, step, by))
+
+    def prune_soon(self, ends: Mapping[tuple[str, str], float], on_done: Callable[[bool], None]) -> bool:
+        """Queues the end of some of the oldest sums that begin before these times (UTC epoch s, by step and kind of
+        name); `on_done` hears in the writer's thread whether there may be more. False when the queue is full."""
+
+        def act(connection: sqlite3.Connection) -> None:
+            left = PRUNED_AT_ONCE
+            for (step, by), before in ends.items():
+                left -= prune(connection, step, by, before, left) if left else 0
+            on_done(not left)
+
+        return self._database.submit(Write(action=act))
 
 
 def _page(connection: sqlite3.Connection, after: int, limit: int, since: float, until: float) -> LedgerPage:

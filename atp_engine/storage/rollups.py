@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from atp_engine.core.ledger_views import Difference, LedgerSums
+from atp_engine.core.ledger_views import LedgerSums
 
 STEPS = {"minute": 60, "hour": 3_600, "day": 86_400}
 """Seconds of each step."""
@@ -21,7 +21,7 @@ BY = {
     "deployment": "deployment",
 }
 _LINES_AT_ONCE = 8_192
-_COLUMNS = (
+COLUMNS = (
     "attempts",
     "failed",
     "estimated",
@@ -34,8 +34,7 @@ _COLUMNS = (
     "reasoning_tokens",
     "cost_nusd",
 )
-_MARK = "coalesce((SELECT value FROM marks WHERE name = 'rollups'), 0)"
-_CUT = "SELECT coalesce(max(value), 0) FROM marks WHERE name = 'ledger_cut'"
+MARK = "coalesce((SELECT value FROM marks WHERE name = 'rollups'), 0)"
 _PER_LINE = """
     1 AS attempts,
     outcome <> 'ok' AS failed,
@@ -45,7 +44,7 @@ _PER_LINE = """
     input_tokens, attempts.output_tokens, attempts.cache_read_tokens, cache_write_tokens, attempts.reasoning_tokens,
     attempts.cost_nusd
 """
-_SUMS = ", ".join(f"cast(total({column}) AS INTEGER) AS {column}" for column in _COLUMNS)
+SUMS = ", ".join(f"cast(total({column}) AS INTEGER) AS {column}" for column in COLUMNS)
 # The statements below are put together from the constants of this module alone.
 _LINES = """
     FROM requests
@@ -54,38 +53,48 @@ _LINES = """
     WHERE requests.number > :after AND requests.number <= :until
 """
 _NAMES = "minute, key_id, session_id, route, deployment"
-_MAKE_FRESH = tuple(
-    f"CREATE TEMP TABLE IF NOT EXISTS {table}({_NAMES}, {', '.join(_COLUMNS)})" for table in ("fresh_lines", "fresh")
+MAKE_FRESH = tuple(
+    f"CREATE TEMP TABLE IF NOT EXISTS {table}({_NAMES}, {', '.join(COLUMNS)})" for table in ("fresh_lines", "fresh")
 )
-_TAKE_LINES = f"""
+TAKE_LINES = f"""
     INSERT INTO temp.fresh_lines
     SELECT cast(started_at / 60 AS INTEGER) * 60, key_id, session_id, route, attempts.deployment, {_PER_LINE} {_LINES}
 """
 _GROUP_LINES = f"""
     INSERT INTO temp.fresh
-    SELECT minute, key_id, '', route, deployment, {_SUMS} FROM temp.fresh_lines GROUP BY 1, 2, 4, 5
+    SELECT minute, key_id, '', route, deployment, {SUMS} FROM temp.fresh_lines GROUP BY 1, 2, 4, 5
 """  # noqa: S608
+_DAY_S = 86_400
+_PRUNED = "SELECT coalesce(max(value), 0) FROM marks WHERE name = ?"
+_OLDEST = """
+    SELECT starts_at, name FROM rollups WHERE step = ? AND by = ? AND starts_at < ? ORDER BY starts_at, name LIMIT ?
+"""
+_FORGET = "DELETE FROM rollups WHERE step = ? AND by = ? AND starts_at = ? AND name = ?"
+_NOTE_PRUNED = """
+    INSERT INTO marks(name, value) VALUES (?, ?)
+    ON CONFLICT(name) DO UPDATE SET value = max(value, excluded.value)
+"""
 _UPSERT = f"""
     ON CONFLICT(step, starts_at, by, name) DO UPDATE SET
-    {", ".join(f"{column} = {column} + excluded.{column}" for column in _COLUMNS)}
+    {", ".join(f"{column} = {column} + excluded.{column}" for column in COLUMNS)}
 """
 
 
 def lines_behind(connection: sqlite3.Connection) -> int:
     """Requests whose lines are not in the sums yet."""
-    (count,) = connection.execute(f"SELECT coalesce(max(number), 0) - {_MARK} FROM requests").fetchone()  # noqa: S608
+    (count,) = connection.execute(f"SELECT coalesce(max(number), 0) - {MARK} FROM requests").fetchone()  # noqa: S608
     return int(count)
 
 
 def roll_up(connection: sqlite3.Connection) -> None:
     """Takes in lines behind the mark, a bounded number of them, and moves the mark; belongs inside a transaction."""
-    after, last = connection.execute(f"SELECT {_MARK}, coalesce(max(number), 0) FROM requests").fetchone()  # noqa: S608
+    after, last = connection.execute(f"SELECT {MARK}, coalesce(max(number), 0) FROM requests").fetchone()  # noqa: S608
     until = min(last, after + _LINES_AT_ONCE)
     if until <= after:
         return
-    for statement in _MAKE_FRESH:
+    for statement in MAKE_FRESH:
         connection.execute(statement)
-    connection.execute(_TAKE_LINES, {"after": after, "until": until})
+    connection.execute(TAKE_LINES, {"after": after, "until": until})
     connection.execute(_GROUP_LINES)
     for by in BY:
         for step in steps_of(by):
@@ -105,7 +114,7 @@ def _grouped(step: str, by: str) -> str:
     width = STEPS[step]
     table = "fresh_lines" if by == "session" else "fresh"
     return f"""
-        SELECT '{step}', minute / {width} * {width}, '{by}', {BY[by]}, {_SUMS}
+        SELECT '{step}', minute / {width} * {width}, '{by}', {BY[by]}, {SUMS}
         FROM temp.{table} WHERE true GROUP BY 2, 4
     """  # noqa: S608
 
@@ -114,18 +123,35 @@ def _straight(step: str, by: str) -> str:
     """The sums from the lines themselves."""
     width = STEPS[step]
     return f"""
-        SELECT cast(started_at / {width} AS INTEGER) * {width}, {BY[by]}, {_SUMS}
+        SELECT cast(started_at / {width} AS INTEGER) * {width}, {BY[by]}, {SUMS}
         FROM (SELECT started_at, key_id, session_id, route, deployment, {_PER_LINE} {_LINES}
             AND started_at >= :since AND started_at < :end) AS attempts
         GROUP BY 1, 2
     """  # noqa: S608
 
 
+def kept_since(connection: sqlite3.Connection, step: str, by: str) -> int:
+    """Sums of this step and kind of name that begin earlier are gone, or may be."""
+    (cut,) = connection.execute(_PRUNED, (f"sums {step} {by}",)).fetchone()
+    return int(cut)
+
+
+def prune(connection: sqlite3.Connection, step: str, by: str, before: float, most: int) -> int:
+    """Deletes at most so many of the oldest sums that begin before this, and notes from when on they are whole. Returns
+    how many are gone. Belongs inside a transaction."""
+    until = int(before) // _DAY_S * _DAY_S
+    gone = connection.execute(_OLDEST, (step, by, until, most)).fetchall()
+    if gone:
+        connection.executemany(_FORGET, [(step, by, starts_at, name) for starts_at, name in gone])
+        connection.execute(_NOTE_PRUNED, (f"sums {step} {by}", until))
+    return len(gone)
+
+
 def sums(connection: sqlite3.Connection, step: str, by: str, since: float, end: float) -> tuple[LedgerSums, ...]:
     """The sums of the steps that begin in `since` <= t < `end`, oldest first, then by name."""
     first = -(-int(since) // STEPS[step]) * STEPS[step]
     found = _stored(connection, step, by, first, int(end))
-    (mark,) = connection.execute(f"SELECT {_MARK}").fetchone()
+    (mark,) = connection.execute(f"SELECT {MARK}").fetchone()
     last = -(-int(end) // STEPS[step]) * STEPS[step]
     for (starts_at, name), amounts in _counted(connection, step, by, mark, 2**62, first, last).items():
         known = found.get((starts_at, name))
@@ -133,29 +159,11 @@ def sums(connection: sqlite3.Connection, step: str, by: str, since: float, end: 
     return tuple([LedgerSums(starts_at, name, *found[starts_at, name]) for starts_at, name in sorted(found)])
 
 
-def differences(connection: sqlite3.Connection, step: str, by: str, most: int) -> tuple[int, list[Difference]]:
-    """How many sums were compared with the lines they are of, and at most `most` that differ. Steps of which
-    lines were deleted by age are left out."""
-    (mark,) = connection.execute(f"SELECT {_MARK}").fetchone()
-    (cut,) = connection.execute(_CUT).fetchone()
-    stored = _stored(connection, step, by, int(cut), 2**62)
-    counted = _counted(connection, step, by, 0, mark, int(cut), 2**62)
-    found: list[Difference] = []
-    places = sorted(stored.keys() | counted.keys())
-    nothing = [0] * len(_COLUMNS)
-    for place in places:
-        has, should = stored.get(place, nothing), counted.get(place, nothing)
-        if has != should and len(found) < most:
-            wrong = {name: (h, s) for name, h, s in zip(_COLUMNS, has, should, strict=True) if h != s}
-            found.append(Difference(f"{step} {place[0]} of {by} {place[1] or '-'}", wrong))
-    return len(places), found
-
-
 def _stored(
     connection: sqlite3.Connection, step: str, by: str, since: int, end: int
 ) -> dict[tuple[int, str], list[int]]:
     rows = connection.execute(
-        f"SELECT starts_at, name, {', '.join(_COLUMNS)} FROM rollups"  # noqa: S608
+        f"SELECT starts_at, name, {', '.join(COLUMNS)} FROM rollups"  # noqa: S608
         " WHERE step = ? AND by = ? AND starts_at >= ? AND starts_at < ?",
         (step, by, since, end),
     )

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 
 import msgspec
 
+from atp_engine.core.ledger_views import Difference
+
 SIZE = 4_096
 _AT_ONCE = 2 * SIZE
 _ENDED = "started_at + (attempts.started_ms + attempts.duration_ms) / 1000.0"
@@ -61,6 +63,18 @@ _SUMS = f"""
         SELECT kind, deployment, price_state AS priced, {", ".join(f"sum({name}) AS {name}" for name in _AMOUNTS)}
         FROM stretch_sums WHERE stretch BETWEEN ? AND ? AND deployment <> '' GROUP BY 1, 2, 3
     ) JOIN kinds ON kinds.id = kind
+"""  # noqa: S608
+_WRONG = f"""
+    SELECT stretch, kind, deployment, price_state, {", ".join(f"sum({name})" for name in _AMOUNTS)} FROM (
+        SELECT stretch, kind, deployment, price_state, {", ".join(_AMOUNTS)}
+        FROM stretch_sums WHERE stretch BETWEEN :first AND :last
+        UNION ALL
+        SELECT number / {SIZE}, kind, coalesce(deployment, ''), coalesce(price_state, ''),
+            {", ".join(f"-coalesce(attempts.{name}, 0)" for name in _AMOUNTS)}
+        {_LINES_IN}
+    )
+    WHERE stretch IN (SELECT stretch FROM stretches WHERE ended_from >= :cut)
+    GROUP BY 1, 2, 3, 4 HAVING {" OR ".join(f"sum({name}) <> 0" for name in _AMOUNTS)} LIMIT :most
 """  # noqa: S608
 _BOUNDS = "SELECT stretch, ended_from, ended_until FROM stretches WHERE stretch BETWEEN ? AND ? ORDER BY stretch"
 _HOLDING = """
@@ -151,3 +165,24 @@ def holding(connection: sqlite3.Connection, before: str, kinds: str | None) -> l
     """Stretches with requests that arrived before this id and are of one of these kinds (a JSON array of ids; None
     for any), with their first and last id, the last first."""
     return connection.execute(_HOLDING, {"before": before, "kinds": kinds}).fetchall()
+
+
+def wrong_sums(
+    connection: sqlite3.Connection, first: int, last: int, cut: float, most: int
+) -> tuple[int, list[Difference]]:
+    """How many of these stretches were compared with the lines they are of, and at most `most` sums that differ.
+    Those with lines before `cut` (UTC epoch s), some of which may be deleted, are left out."""
+    last = min(last, (mark(connection) + 1) // SIZE - 1)
+    asked = {
+        "first": first,
+        "last": last,
+        "after": first * SIZE - 1,
+        "until": (last + 1) * SIZE - 1,
+        "cut": cut,
+        "most": most,
+    }
+    found = []
+    for stretch, _, deployment, _, *off in connection.execute(_WRONG, asked):
+        wrong = {name: (figure, 0) for name, figure in zip(_AMOUNTS, off, strict=True) if figure}
+        found.append(Difference(f"requests from {stretch * SIZE} at {deployment or '-'}: surplus", wrong))
+    return max(0, last - first + 1), found

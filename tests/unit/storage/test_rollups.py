@@ -80,3 +80,29 @@ async def test_lines_are_read_page_by_page_without_a_gap(database: Database, req
     unpriced = [line for line in lines if line.price_state == "unknown"]
     assert unpriced and all(line.cost_nusd is None for line in unpriced)
     await database.commit(Write())
+
+
+async def test_old_sums_go_in_pieces_and_are_not_missed(database: Database, requests: RequestRepository) -> None:
+    ledger = await _fill(database, requests, 400)
+    await requests.settled()
+    days = await ledger.sums("day", "session", START, START + 4 * DAY)
+    took: list[bool] = []
+    ends = {("minute", "key"): START + DAY + 5.0, ("hour", "session"): START + 2.0 * DAY}
+    for _ in range(2):
+        assert ledger.prune_soon(ends, took.append)
+        await requests.settled()
+    assert took == [True, False]
+    assert await ledger.kept_since("minute", "key") == START + DAY, "whole days"
+    assert await ledger.kept_since("hour", "session") == START + 2 * DAY
+    assert await ledger.kept_since("day", "session") == 0
+    assert {one.starts_at for one in await ledger.sums("hour", "session", START, START + 4 * DAY)} >= {START + 2 * DAY}
+    assert min(one.starts_at for one in await ledger.sums("minute", "key", START, START + 4 * DAY)) == START + DAY
+    assert await ledger.sums("day", "session", START, START + 4 * DAY) == days
+    compared, found = await ledger.differences()
+    assert compared > 0 and found == ()
+    with closing(sqlite3.connect(database.path)) as other:
+        other.execute(
+            "UPDATE rollups SET attempts = 9 WHERE step = 'minute' AND by = 'key' AND starts_at = ?", (START + DAY,)
+        )
+        other.commit()
+    assert [one.figures for one in (await ledger.differences())[1]] == [{"attempts": (9, 1)}]
