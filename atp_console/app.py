@@ -21,8 +21,10 @@ from urllib.parse import urlsplit
 
 from rich.segment import Segments
 from rich.text import Text
+from textual import events
 from textual.filter import ANSIToTruecolor, LineFilter
 from textual.screen import Screen
+from textual.widgets import Input, TextArea
 
 from atp_console import settings
 from atp_console.actions import Scope
@@ -102,6 +104,7 @@ class ConsoleApp(GlobalActs, inherit_bindings=False):
         self._painted_arrived = 0
         self._ticks = 0
         self._is_frozen_heap = False
+        self._sent_on: events.Key | None = None
         for own in OWN_THEMES:
             self.register_theme(own)
         self.theme = name
@@ -124,6 +127,15 @@ class ConsoleApp(GlobalActs, inherit_bindings=False):
             for number in _SIGNALS:
                 with contextlib.suppress(NotImplementedError, RuntimeError):
                     loop.add_signal_handler(number, self.leave)
+
+    def on_key(self, event: events.Key) -> None:
+        """A key that came for where the focus was goes to the field where it is now: people type ahead."""
+        field = self.focused
+        if event is self._sent_on or not event.is_printable or not isinstance(field, Input | TextArea):
+            return
+        event.prevent_default()
+        self._sent_on = events.Key(event.key, event.character)
+        field.post_message(self._sent_on)
 
     async def on_unmount(self) -> None:
         """Closes the connections."""

@@ -8,10 +8,10 @@ from typing import Generic, TypeVar
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 
 from atp_console.look import Look
 from atp_console.paint import Line, packed
+from atp_console.screens.modal import Modal
 from atp_console.widgets.bars import Bar
 from atp_console.widgets.table import Column, Table
 
@@ -19,7 +19,7 @@ T = TypeVar("T")
 WIDEST = 70
 
 
-class Chooser(ModalScreen[str], Generic[T]):
+class Chooser(Modal[str], Generic[T]):
     """Subclasses say the title, the hints and what enter does; escape gives an empty string."""
 
     HINTS: Sequence[tuple[str, str]] = ()
@@ -98,4 +98,4 @@ class Chooser(ModalScreen[str], Generic[T]):
 
     def action_leave(self) -> None:
         """Takes nothing."""
-        self.dismiss("")
+        self.answer("")

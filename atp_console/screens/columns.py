@@ -133,12 +133,12 @@ class ColumnChooser(Chooser[_Entry]):
 
     def action_take(self) -> None:
         """Keeps what is ticked."""
-        self.dismiss(KEEP)
+        self.answer(KEEP)
 
     def action_leave(self) -> None:
         """As it was before."""
         self._show(self._before)
-        self.dismiss("")
+        self.answer("")
 
     def on_table_opened(self, event: Table.Opened) -> None:
         """A double click ticks."""

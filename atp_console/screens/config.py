@@ -323,7 +323,7 @@ class ConfigScreen(ConsoleScreen):
     def do_config_edit(self) -> None:
         """The cursor into the text."""
         self._turn("edit")
-        self.editor.focus()
+        self.set_focus(self.editor)
 
     def do_config_diff(self) -> None:
         """What the draft changes."""
@@ -357,7 +357,7 @@ class ConfigScreen(ConsoleScreen):
         following = [place for place in places if place > here] or places
         self._turn("edit")
         self.editor.move_cursor(following[0], center=True)
-        self.editor.focus()
+        self.set_focus(self.editor)
 
     def do_config_discard(self) -> None:
         """The live text again."""

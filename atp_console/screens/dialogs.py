@@ -12,11 +12,11 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from atp_console.look import Look
 from atp_console.paint import Line, Span, cells, fit, wrapped
+from atp_console.screens.modal import Modal
 from atp_console.widgets.pane import Pane
 from atp_console.widgets.table import Column, Table
 
@@ -71,7 +71,7 @@ class QuestionPane(Pane):
         return len(self.lines(width - 4, 99)) + 3
 
 
-class Question(ModalScreen[str]):
+class Question(Modal[str]):
     """Asks; gives the value of the choice, the first choice's on escape. The first is the harmless one."""
 
     BINDINGS = [  # noqa: RUF012
@@ -111,18 +111,18 @@ class Question(ModalScreen[str]):
 
     def action_answer(self) -> None:
         """Takes the picked answer."""
-        self.dismiss(self._choices[self._pane.picked].value)
+        self.answer(self._choices[self._pane.picked].value)
 
     def action_leave(self) -> None:
         """The harmless answer."""
-        self.dismiss(self._choices[0].value)
+        self.answer(self._choices[0].value)
 
     def on_key(self, event: events.Key) -> None:
         """An answer's own key."""
         for choice in self._choices:
             if event.character == choice.key:
                 event.stop()
-                self.dismiss(choice.value)
+                self.answer(choice.value)
                 return
 
 
@@ -173,7 +173,7 @@ def _text_of(item: Item) -> str:
     return f"{item.title} {item.key} {item.group} {item.id}".lower()
 
 
-class Picker(ModalScreen[str]):
+class Picker(Modal[str]):
     """A list of items; gives the id of the picked one, an empty string on escape.
 
     With `is_searchable` one types to narrow it; without, an item's own key picks it at once.
@@ -224,7 +224,7 @@ class Picker(ModalScreen[str]):
     def on_mount(self) -> None:
         """As high as its items, up to the screen."""
         self._fit()
-        self.query_one("#picker-input" if self._is_searchable else "#picker-list").focus()
+        self.set_focus(self.query_one("#picker-input" if self._is_searchable else "#picker-list"))
         self._table.go(0)
 
     def on_resize(self) -> None:
@@ -270,11 +270,11 @@ class Picker(ModalScreen[str]):
         """Takes the line."""
         item = self._table.selected
         if item is not None:
-            self.dismiss(item.id)
+            self.answer(item.id)
 
     def action_leave(self) -> None:
         """Takes nothing."""
-        self.dismiss("")
+        self.answer("")
 
     def on_key(self, event: events.Key) -> None:
         """In a menu, an item's own key; j, k and q as in lists."""
@@ -283,12 +283,12 @@ class Picker(ModalScreen[str]):
         for item in self._items:
             if event.character and event.character == item.key:
                 event.stop()
-                self.dismiss(item.id)
+                self.answer(item.id)
                 return
         if event.key in ("j", "k", "q"):
             event.stop()
             if event.key == "q":
-                self.dismiss("")
+                self.answer("")
             else:
                 self._table.move(1 if event.key == "j" else -1)
 

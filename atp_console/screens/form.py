@@ -9,11 +9,11 @@ from functools import partial
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from atp_console.look import Look
 from atp_console.paint import Line
+from atp_console.screens.modal import Modal
 from atp_console.widgets.bars import Bar
 
 
@@ -27,7 +27,7 @@ class Field:
     value: str = ""
 
 
-class Form(ModalScreen[dict[str, str]]):
+class Form(Modal[dict[str, str]]):
     """Gives the values by name, an empty dict on escape."""
 
     BINDINGS = [  # noqa: RUF012
@@ -58,7 +58,7 @@ class Form(ModalScreen[dict[str, str]]):
         frame = self.query_one("#form")
         frame.styles.width = min(66, max(30, self.size.width - 4))
         frame.styles.height = min(2 * len(self._fields) + 3, self.size.height)
-        self.query(Input).first().focus()
+        self.set_focus(self.query(Input).first())
         for bar in self.query(Bar):
             bar.repaint()
 
@@ -71,17 +71,17 @@ class Form(ModalScreen[dict[str, str]]):
         inputs = list(self.query(Input))
         place = inputs.index(event.input)
         if place + 1 < len(inputs):
-            inputs[place + 1].focus()
+            self.set_focus(inputs[place + 1])
         else:
             self.action_send()
 
     def action_send(self) -> None:
         """Gives what was filled in."""
-        self.dismiss({field.id: self.query_one(f"#form-{field.id}", Input).value.strip() for field in self._fields})
+        self.answer({field.id: self.query_one(f"#form-{field.id}", Input).value.strip() for field in self._fields})
 
     def action_leave(self) -> None:
         """Gives nothing."""
-        self.dismiss({})
+        self.answer({})
 
 
 def _label(text: str, width: int) -> list[Line]:

@@ -11,7 +11,6 @@ from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.app import ComposeResult
-from textual.screen import ModalScreen
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -20,6 +19,7 @@ from atp_console.desk import Desk
 from atp_console.look import Look
 from atp_console.paint import Line, PaintedStrip
 from atp_console.screens.base import ConsoleScreen
+from atp_console.screens.modal import Modal
 from atp_console.widgets.bars import Bar
 from atp_console.widgets.pane import Pane
 
@@ -75,7 +75,7 @@ class Mark(Pane, can_focus=False):
         return [PaintedStrip([Segment(self._text[:width], style)], min(width, len(self._text)))]
 
 
-class Jump(ModalScreen[str]):
+class Jump(Modal[str]):
     """Focuses what was chosen; gives the id of an action when a tab was."""
 
     def __init__(self, desk: Desk, below: ConsoleScreen) -> None:
@@ -106,7 +106,7 @@ class Jump(ModalScreen[str]):
     def on_resize(self, event: events.Resize) -> None:
         """The panes stand elsewhere now."""
         if event.size != self._below.size:
-            self.dismiss("")
+            self.answer("")
 
     def on_key(self, event: events.Key) -> None:
         """A letter goes there; escape, q and the key that came here leave."""
@@ -114,12 +114,12 @@ class Jump(ModalScreen[str]):
         target = next((one for one in self.targets if one.character == event.character), None)
         if target is None:
             if event.key in ("escape", "q", *self._desk.keys.keys_of(BY_ID["jump"])):
-                self.dismiss("")
+                self.answer("")
             return
         if target.widget is not None:
             target.widget.focus()
-        self.dismiss(target.action_id)
+        self.answer(target.action_id)
 
     def on_click(self, event: events.Click) -> None:
         """A click anywhere leaves."""
-        self.dismiss("")
+        self.answer("")

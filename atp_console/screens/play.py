@@ -163,7 +163,7 @@ class PlayScreen(ConsoleScreen):
         text = self.prompt.text[:_PROMPT_CAP]
         if not text.strip():
             self.tell("Write a prompt first: i puts the cursor there.")
-            self.prompt.focus()
+            self.set_focus(self.prompt)
             return
         self.answers = [Answer(model, "") for model in self.models]
         self.is_diff = False
@@ -195,12 +195,12 @@ class PlayScreen(ConsoleScreen):
     def take(self, model: str) -> None:
         """A prompt for this model alone."""
         self.models = [model]
-        self.prompt.focus()
+        self.set_focus(self.prompt)
         self.paint_all()
 
     def do_play_edit(self) -> None:
         """The cursor into the prompt."""
-        self.prompt.focus()
+        self.set_focus(self.prompt)
 
     def do_play_models(self) -> None:
         """Takes a model in, or out again."""

@@ -96,7 +96,7 @@ class SavedViews(FilteredRequests):
             self.tell(f"{VIEWS_CAP} views are saved: that is the most.", severity="warning")
             return
         self._view_name = view.name
-        self.tell(f"Saved as {name(view.name)}. V lists the views.")
+        self.tell(f"Saved as {name(view.name)}. {self.key('view.open')} lists the views.")
         self.keep_preferences()
         self.paint_all()
 
@@ -104,7 +104,7 @@ class SavedViews(FilteredRequests):
         """The list of saved views."""
         views = self.desk.preferences.views
         if not views:
-            self.tell("No view is saved yet: ctrl+s saves filter, order and columns under a name.")
+            self.tell(f"No view is saved yet: {self.key('view.save')} saves filter, order and columns under a name.")
             return
 
         def chosen(picked: str | None) -> None:
@@ -142,7 +142,7 @@ class ViewChooser(Chooser[SavedView]):
         """Opens the selected one."""
         view = self.rows.selected
         if view is not None:
-            self.dismiss(view.name)
+            self.answer(view.name)
 
     def action_drop(self) -> None:
         """Deletes the selected one after a question."""

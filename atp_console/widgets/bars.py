@@ -97,9 +97,9 @@ class FilterBar(Horizontal):
         self.set_class(is_shown, "-shown")
 
     def edit(self) -> None:
-        """Shows the line and puts the focus into it."""
+        """Shows the line and puts the focus into it: at once, or keys that follow fast would still be the list's."""
         self.show(True)
-        self.input.focus()
+        self.screen.set_focus(self.input)
         self.input.cursor_position = len(self.input.value)
 
     def set_text(self, text: str) -> None:

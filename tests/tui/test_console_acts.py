@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from textual import events
 
 from atp_console import shots
 from atp_console.app import ConsoleApp
@@ -138,6 +139,27 @@ async def test_single_letters_go_into_the_filter_while_it_has_the_focus() -> Non
         await console.type("xz1f")
         assert console.live.filter_bar.input.value == "xz1f"
         assert "f follow" not in console.footer()
+
+
+async def test_what_is_typed_right_after_the_slash_is_the_filters_however_fast_it_comes() -> None:
+    async with driven(busy_source()) as console:
+        for key in ("slash", "t", "f", "z"):
+            console.app.post_message(events.Key(key, "/" if key == "slash" else key))
+        await console.until(lambda: console.live.filter_bar.input.value != "")
+        await console.settle()
+        assert console.live.filter_bar.input.value == "tfz"
+
+
+async def test_an_answer_that_is_typed_twice_is_given_once() -> None:
+    async with driven(busy_source()) as console:
+        for opens, closes in (("x", "n"), ("question_mark", "escape"), ("ctrl+o", "escape"), ("w", "escape")):
+            await console.press(opens)
+            assert not isinstance(console.app.screen, LiveScreen), opens
+            for _ in range(3):
+                console.app.post_message(events.Key(closes, closes if len(closes) == 1 else None))
+            await console.until(lambda: isinstance(console.app.screen, LiveScreen))
+            await console.settle()
+        assert console.app.is_running
 
 
 async def test_cancel_names_the_request_and_defaults_to_no() -> None:
