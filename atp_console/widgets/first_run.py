@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from atp_console.look import Look
-from atp_console.paint import Line, cells
+from atp_console.paint import Line, cells, width_of
 from atp_console.widgets.pane import Pane
 from atp_engine.core.text import safe_text
 from atp_engine.core.views import EngineView, FirstRun
 
 _LINE_CAP = 400
 _BESIDE = 3
+_ROOMY = 76
 
 
 class FirstRunPane(Pane):
@@ -29,17 +30,15 @@ class FirstRunPane(Pane):
         if one is None:
             return [[], [("Waiting for the engine.", "muted")]]
         url = safe_text(self.engine.url, limit=200) if self.engine else ""
+        said = "Nothing to show yet." if self.engine and self.engine.requests_total else "No traffic yet."
+        first: Line = [(said, "strong"), (" Point a client here:  ", "text"), (url, "accent")]
+        is_narrow = width_of(first) > width - 2
         body: list[Line] = [
-            [
-                ("Nothing to show yet." if self.engine and self.engine.requests_total else "No traffic yet.", "strong"),
-                (" Point a client here:  ", "text"),
-                (url, "accent"),
-            ],
-            [],
+            *([[(said, "strong")], [("Point a client at ", "text"), (url, "accent")]] if is_narrow else [first, []]),
             *self._connections(one, width, is_roomy=height >= 24),
         ]
         body += self._found(one, width)
-        body += [[], *self._next_keys()]
+        body += [[], *self._next_keys(width)]
         wide = max((sum(cells(text) for text, _ in line) for line in body), default=0)
         indent = " " * max(1, min(8, (width - wide) // 2))
         top = max(0, min(3, (height - len(body)) // 3))
@@ -83,12 +82,11 @@ class FirstRunPane(Pane):
             )
         return lines
 
-    def _next_keys(self) -> list[Line]:
+    def _next_keys(self, width: int) -> list[Line]:
         lines: list[Line] = []
         if not self._is_readonly:
-            lines.append(
-                [(" t ", "key"), (" send a test request through the simulated model: a row appears at once", "text")]
-            )
+            how = " through the simulated model" if width >= _ROOMY else ""
+            lines.append([(" t ", "key"), (f" send a test request{how}: a row appears at once", "text")])
         lines.append([(" y ", "key"), (" copy one of the lines above", "text")])
         lines.append([(" ? ", "key"), (" every key of this screen", "text")])
         return lines
