@@ -53,14 +53,16 @@ class FilteredRequests(RequestActs, ListActs):
             hint = f" {glyphs.dot} {self.problem.hint}" if self.problem.hint else ""
             text = safe_text(f"{glyphs.bad} {self.problem.message}{hint}", limit=200)
             return [[(fit(text, width - 1, mark=glyphs.cut), "bad")]]
+        off = self.key("filter.toggle")
         if not self.listing.is_filter_on:
+            walk = f"{self.key('match.next')} {self.key('match.previous')}"
             return [
-                [("filter is off ", "warn"), ("\\", "key"), (" on  ", "muted"), ("n N", "key"), (" matches", "muted")]
+                [("filter is off ", "warn"), (off, "key"), (" on  ", "muted"), (walk, "key"), (" matches", "muted")]
             ]
         if self.listing.filter.is_empty:
             return [[("enter accepts, esc leaves", "muted")]]
         found = f"{fmt.grouped(len(self.listing))} of {fmt.grouped(self.desk.state.request_count)}"
-        return [[(found, "text"), ("  esc", "key"), (" clear", "muted"), ("  \\", "key"), (" off", "muted")]]
+        return [[(found, "text"), ("  esc", "key"), (" clear", "muted"), (f"  {off}", "key"), (" off", "muted")]]
 
     def set_query(self, query: str) -> None:
         """Filters by a query from elsewhere."""
@@ -129,7 +131,7 @@ class FilteredRequests(RequestActs, ListActs):
     def _to_match(self, step: int) -> None:
         listing, table = self.listing, self.requests
         if listing.filter.is_empty:
-            self.tell("There is no filter to find matches of: / writes one.")
+            self.tell(f"There is no filter to find matches of: {self.key('filter')} writes one.")
             return
         start = table.cursor
         place = listing.next_match(start, step, self.desk.now())

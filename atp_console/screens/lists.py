@@ -120,7 +120,7 @@ class ListActs(ConsoleScreen):
         """Only the marked rows, or all."""
         table = self.list_meant()
         if table is None or not table.marked:
-            self.tell("Nothing is marked here: m marks a row.")
+            self.tell(f"Nothing is marked here: {self.key('mark')} marks a row.")
         else:
             self._show_only(table, is_only=not table.marked.is_only)
 
@@ -134,7 +134,7 @@ class ListActs(ConsoleScreen):
         table = self.list_meant()
         text = self.marked_text(table) if table is not None else ""
         if table is None or table.marked is None or not text:
-            self.tell("Nothing is marked here: m marks a row.")
+            self.tell(f"Nothing is marked here: {self.key('mark')} marks a row.")
         else:
             self.copy(f"{len(table.marked)} marked", text)
 

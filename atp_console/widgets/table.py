@@ -310,7 +310,11 @@ class Table(Pane, Generic[T]):
             titles.append((fit(title, room, is_right=one.is_right) + " ", "muted"))
         strips = [strip_of(titles, width, palette)] if self.has_titles else []
         if not len(self.model) and self.marked and self.marked.is_only:
-            words: Line = [("  None of the marked rows is here now. ", "text"), ("M", "key"), (" shows all.", "muted")]
+            words: Line = [
+                ("  None of the marked rows is here now. ", "text"),
+                ("esc", "key"),
+                (" shows all.", "muted"),
+            ]
             return [*strips, strip_of([], width, palette), strip_of(words, width, palette)]
         if not len(self.model) and self.empty_of:
             strips += [strip_of([("  ", "text"), *line], width, palette) for line in self.empty_of()]
