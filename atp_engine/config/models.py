@@ -171,7 +171,13 @@ class PriceConfig(Section):
     output_above: Usd | None = None
     """Generated tokens of such calls."""
     factor: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] = 1.0
-    """Multiplies all of it, such as 0.5 for a deployment that is called at a batch or flex tier."""
+    """Multiplies all of it, such as 0.5 for a contract at half the list price."""
+    tiers: dict[
+        Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$", examples=["flex"])],
+        Annotated[float, Field(gt=0, le=100, allow_inf_nan=False, examples=[0.5])],
+    ] = {}
+    """What a service tier that the vendor's answer names multiplies prices by, e.g. `flex = 0.5`; a tier that is
+    not listed is charged like the standard one, and the cost is assumed."""
     watts: float = Field(default=0.0, ge=0, le=1_000_000, allow_inf_nan=False)
     """Power that a local server draws for a call; its time is charged at `usd_per_kwh`."""
     usd_per_kwh: Annotated[float, Field(ge=0, le=1_000, allow_inf_nan=False)] = 0.0

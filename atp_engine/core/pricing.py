@@ -46,6 +46,9 @@ class Price(msgspec.Struct, frozen=True):
     """A guess that stands in for an unknown price: every cost of it is `assumed`."""
     is_unknown: bool = False
     """Nobody has said what holds until `until_at`."""
+    tiers: dict[str, int] = {}
+    """What a service tier multiplies tokens' prices by, in millionths; a tier that is not here is charged as the
+    standard one, and the cost is `assumed`."""
     nusd_per_hour: int = 0
     """Power of a local server for an hour of a call; its cost is `assumed`, for calls may share the server."""
     until_at: float = 0.0
@@ -105,6 +108,12 @@ def cost_of(price: Price | None, usage: TokenUsage, duration_ms: float = 0.0) ->
             micro += usage.cache_write_1h_tokens * (rates.cache_write_1h_nusd - rates.cache_write_nusd)
     if price.reasoning_nusd is not None:
         micro += usage.reasoning_tokens * (price.reasoning_nusd - rates.output_nusd)
+    if usage.tier:
+        factor = price.tiers.get(usage.tier)
+        if factor is None:
+            is_sure = False
+        else:
+            micro = -(-micro * factor // _MILLION)
     if price.nusd_per_hour:
         micro += round(price.nusd_per_hour * duration_ms * _MILLION / _HOUR_MS)
         is_sure = False

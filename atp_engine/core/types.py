@@ -89,6 +89,8 @@ class TokenUsage(msgspec.Struct, frozen=True):
     reasoning_tokens: int = 0
     is_estimated: bool = False
     cache_write_1h_tokens: int = 0
+    tier: str = ""
+    """The service tier that the vendor names, such as flex or priority; empty for the standard one."""
 
     @property
     def prompt_tokens(self) -> int:

@@ -13,7 +13,7 @@ import msgspec
 from atp_engine.core.errors import BadUpstreamReply
 from atp_engine.core.types import Dialect, TokenUsage
 from atp_engine.dialects import json_text
-from atp_engine.dialects.counts import Number, count
+from atp_engine.dialects.counts import Number, count, tier_of
 from atp_engine.dialects.faults import fault_from_event
 
 NULL = msgspec.Raw(b"null")
@@ -40,6 +40,7 @@ class Usage(msgspec.Struct, gc=False):
     cache_creation_input_tokens: Number = None
     output_tokens_details: OutputDetails | None = None
     cache_creation: CacheCreation | None = None
+    service_tier: str | None = None
 
 
 class Block(msgspec.Struct, gc=False):
@@ -126,6 +127,7 @@ def merged(older: Usage | None, newer: Usage | None) -> Usage | None:
         _either(newer.cache_creation_input_tokens, older.cache_creation_input_tokens),
         newer.output_tokens_details or older.output_tokens_details,
         newer.cache_creation or older.cache_creation,
+        newer.service_tier or older.service_tier,
     )
 
 
@@ -149,7 +151,13 @@ def usage_of(usage: Usage | None) -> TokenUsage | None:
     thinking = count(details.thinking_tokens) if details is not None else 0
     for_an_hour = count(usage.cache_creation.ephemeral_1h_input_tokens) if usage.cache_creation is not None else 0
     return TokenUsage(
-        fresh, output, read, written, min(thinking, output), cache_write_1h_tokens=min(for_an_hour, written)
+        fresh,
+        output,
+        read,
+        written,
+        min(thinking, output),
+        cache_write_1h_tokens=min(for_an_hour, written),
+        tier=tier_of(usage.service_tier) if usage.service_tier else "",
     )
 
 

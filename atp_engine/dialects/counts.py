@@ -7,6 +7,19 @@ Number = int | float | None
 _MOST_TOKENS = 2**40
 
 
+_STANDARD = frozenset({"", "default", "standard", "auto", "on_demand", "standard_only"})
+"""What vendors call the tier without a name of its own: OpenAI default, Anthropic standard, Groq on_demand (2026-11)."""
+_LONGEST = 32
+
+
+def tier_of(name: str | None) -> str:
+    """A service tier as it is priced; empty for the standard one."""
+    if not name or name in _STANDARD:
+        return ""
+    name = name[:_LONGEST].lower()
+    return "" if name in _STANDARD or not name.isascii() or not name.isprintable() else name
+
+
 def count(number: Number) -> int:
     """Whole, not negative, not absurd."""
     if type(number) is int and 0 <= number <= _MOST_TOKENS:

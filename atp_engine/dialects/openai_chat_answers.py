@@ -89,7 +89,7 @@ def decode_reply(body: bytes) -> ir.ChatResult:
         model=answer.model or "",
         parts=tuple(parts),
         finish_reason=_reason(choice.finish_reason, bool(calls), bool(message.refusal)),
-        usage=usage_of(answer.usage),
+        usage=usage_of(answer.usage, answer.service_tier),
         created=count(answer.created),
         dropped_fields=("choices[1:]",) if len(answer.choices or ()) > 1 else (),
     )
@@ -281,7 +281,7 @@ class _Decoder:
             elif choice.finish_reason and not self._has_stopped:
                 self._has_stopped = True
                 found.append(ir.Stopped(_reason(choice.finish_reason, bool(self._call_ids), self._has_refusal)))
-        usage = usage_of(answer.usage)
+        usage = usage_of(answer.usage, answer.service_tier)
         if usage is not None:
             found.append(ir.UsageReported(usage))
         return found

@@ -59,7 +59,7 @@ def read_reply(body: bytes) -> Reply:
     text = text_of(message.content)
     return Reply(
         body,
-        usage_of(answer.usage),
+        usage_of(answer.usage, answer.service_tier),
         choice.finish_reason or "",
         answer.model or "",
         (text or message.refusal or "")[:TAIL_CHARS],
@@ -116,7 +116,7 @@ class _Tap(EventTap):
         if not self.model and answer.model:
             self.model = answer.model
         if answer.usage is not None:
-            self.usage = usage_of(answer.usage) or self.usage
+            self.usage = usage_of(answer.usage, answer.service_tier) or self.usage
         choices = answer.choices
         if not choices:
             return answer.usage is None or self._facts.wants_usage

@@ -14,7 +14,7 @@ import msgspec
 from atp_engine.core.errors import BadUpstreamReply
 from atp_engine.core.types import Dialect, TokenUsage
 from atp_engine.dialects import json_text
-from atp_engine.dialects.counts import Number, count
+from atp_engine.dialects.counts import Number, count, tier_of
 from atp_engine.dialects.faults import fault_from_event
 
 NULL = msgspec.Raw(b"null")
@@ -89,6 +89,7 @@ class Answer(msgspec.Struct, gc=False):
     error: msgspec.Raw = NULL
     id: str | None = None
     created: Number = 0
+    service_tier: str | None = None
 
 
 ANSWER = msgspec.json.Decoder(Answer)
@@ -130,8 +131,8 @@ def has_error(answer: Answer) -> bool:
     return answer.error is not NULL and bytes(answer.error) not in (b"null", b"{}", b'""')
 
 
-def usage_of(usage: Usage | None) -> TokenUsage | None:
-    """The usage in our terms; None when it is missing or all zero, for an answer costs something.
+def usage_of(usage: Usage | None, tier: str | None = None) -> TokenUsage | None:
+    """The usage in our terms, at the tier that the answer names; None when it is missing or all zero, for an answer costs something.
 
     OpenAI counts cached tokens inside `prompt_tokens` and reasoning inside `completion_tokens`. xAI
     and Google leave reasoning out of `completion_tokens`, which their total gives away (2026-11).
@@ -158,7 +159,7 @@ def usage_of(usage: Usage | None) -> TokenUsage | None:
     if cached or written:
         cached = min(cached, prompt)
         written = min(written, prompt - cached)
-    return TokenUsage(prompt - cached - written, output, cached, written, reasoning)
+    return TokenUsage(prompt - cached - written, output, cached, written, reasoning, tier=tier_of(tier) if tier else "")
 
 
 def usage_fields(usage: TokenUsage) -> dict[str, Any]:

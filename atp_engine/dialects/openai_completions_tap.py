@@ -28,6 +28,7 @@ class _Answer(msgspec.Struct, gc=False):
     model: str | None = ""
     usage: Usage | None = None
     error: msgspec.Raw = _NULL
+    service_tier: str | None = None
 
 
 _ANSWER = msgspec.json.Decoder(_Answer)
@@ -46,7 +47,7 @@ def read_reply(body: bytes) -> Reply:
     text = "".join([choice.text or "" for choice in answer.choices])
     return Reply(
         body=body,
-        usage=usage_of(answer.usage),
+        usage=usage_of(answer.usage, answer.service_tier),
         finish_reason=answer.choices[0].finish_reason or "",
         model=answer.model or "",
         text=text[:TAIL_CHARS],
@@ -96,7 +97,7 @@ class _Tap(EventTap):
             return False
         self.model = self.model or answer.model or ""
         if answer.usage is not None:
-            self.usage = usage_of(answer.usage) or self.usage
+            self.usage = usage_of(answer.usage, answer.service_tier) or self.usage
         if not answer.choices:
             return answer.usage is None or self._facts.wants_usage
         for choice in answer.choices:

@@ -83,7 +83,7 @@ def decode_reply(body: bytes) -> ir.ChatResult:
         model=answer.model or "",
         parts=tuple(parts),
         finish_reason=reason_of(answer, parts),
-        usage=usage_of(answer.usage),
+        usage=usage_of(answer.usage, answer.service_tier),
         created=int(answer.created_at or 0),
         dropped_fields=tuple(dropped),
     )

@@ -426,7 +426,7 @@ class _Decoder:
         calls: list[ir.Part] = [ir.ToolCall("", "", "")] if self._call_count else []
         refusals: list[ir.Part] = [ir.Refusal("")] if self._has_refusal else []
         found.append(ir.Stopped(reason_of(answer, calls + refusals)))
-        usage = usage_of(answer.usage)
+        usage = usage_of(answer.usage, answer.service_tier)
         if usage is not None:
             found.append(ir.UsageReported(usage))
         return [*found, ir.Ended()]

@@ -72,7 +72,7 @@ def read_reply(body: bytes) -> Reply:
             other += len(item.name or "") + len(arguments_of(item.arguments))
     return Reply(
         body=body,
-        usage=usage_of(answer.usage),
+        usage=usage_of(answer.usage, answer.service_tier),
         finish_reason=(answer.incomplete_details.reason if answer.incomplete_details else "") or answer.status or "",
         model=answer.model or "",
         text=text[:TAIL_CHARS],
@@ -141,7 +141,7 @@ class _Tap(EventTap):
             return
         self.model = answer.model or self.model
         if kind in ("response.completed", "response.incomplete"):
-            self.usage = usage_of(answer.usage)
+            self.usage = usage_of(answer.usage, answer.service_tier)
             reason = answer.incomplete_details.reason if answer.incomplete_details else ""
             self.finish_reason = reason or answer.status or kind.removeprefix("response.")
             self.is_complete = True

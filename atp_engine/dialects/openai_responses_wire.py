@@ -13,7 +13,7 @@ import msgspec
 from atp_engine.core.errors import BadUpstreamReply, UpstreamError
 from atp_engine.core.types import Dialect, TokenUsage
 from atp_engine.dialects import json_text
-from atp_engine.dialects.counts import Number, count
+from atp_engine.dialects.counts import Number, count, tier_of
 from atp_engine.dialects.faults import fault_from_event
 
 NULL = msgspec.Raw(b"null")
@@ -83,6 +83,7 @@ class Answer(msgspec.Struct, gc=False):
     usage: Usage | None = None
     incomplete_details: Incomplete | None = None
     error: msgspec.Raw = NULL
+    service_tier: str | None = None
 
 
 class Event(msgspec.Struct, gc=False):
@@ -137,8 +138,8 @@ def fault_of(event: Event, payload: bytes) -> UpstreamError:
     return fault_from_event(Dialect.OPENAI_RESPONSES, payload)
 
 
-def usage_of(usage: Usage | None) -> TokenUsage | None:
-    """The usage in our terms; None when it is missing or all zero, for an answer costs something.
+def usage_of(usage: Usage | None, tier: str | None = None) -> TokenUsage | None:
+    """The usage in our terms, at the tier that the answer names; None when it is missing or all zero, for an answer costs something.
 
     Cached and written tokens are counted inside `input_tokens`, reasoning inside `output_tokens`.
     """
@@ -153,7 +154,7 @@ def usage_of(usage: Usage | None) -> TokenUsage | None:
         written = min(count(usage.input_tokens_details.cache_write_tokens), prompt - cached)
     if usage.output_tokens_details is not None:
         reasoning = min(count(usage.output_tokens_details.reasoning_tokens), output)
-    return TokenUsage(prompt - cached - written, output, cached, written, reasoning)
+    return TokenUsage(prompt - cached - written, output, cached, written, reasoning, tier=tier_of(tier) if tier else "")
 
 
 def usage_fields(usage: TokenUsage) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 Read by the routing table. A row is the vendor's pay-as-
 you-go price for one model; what is not listed here is unknown, never zero. Left out on purpose: models
 whose price depends on the time of day (DeepSeek) or changes on an announced date (Gemini 3.6 and
-later), resellers, batch and priority tiers. `cache_write` is the five-minute kind; Anthropic charges twice
+later), resellers, priority tiers. `cache_write` is the five-minute kind; Anthropic charges twice
 the input price for what is kept an hour.
 """
 
@@ -127,6 +127,12 @@ _CATALOGS: dict[str, tuple[_Row, ...]] = {
         _Row("grok-code-fast-1", 0.2, 1.5, 0.02),
     ),
 }
+_MILLION = 1_000_000
+_TIERS = {
+    "openai": {"flex": _MILLION // 2, "batch": _MILLION // 2},  # developers.openai.com/api/docs/guides/flex-processing
+    "anthropic": {"batch": _MILLION // 2},  # platform.claude.com/docs/en/build-with-claude/batch-processing
+}
+"""Tiers with one factor for all models, as known in 2026-11; priority differs by model and contract."""
 _DATED = re.compile(r"[-@](20\d{6}|20\d\d-\d\d-\d\d)$")
 """A snapshot's date behind a model's name: `-20250929`, `@20250929`, `-2026-03-05`."""
 
@@ -140,6 +146,7 @@ def _price(catalog: str, row: _Row) -> Price:
         source=f"bundled {CHECKED}",
         sure_up_to_tokens=row.sure_up_to_tokens,
         cache_write_1h_nusd=usd_to_nusd(2 * row.input) if catalog == "anthropic" else None,
+        tiers=_TIERS.get(catalog, {}),
     )
 
 
@@ -187,6 +194,7 @@ def price_of(stated: PriceConfig, source: str = "config", *, is_assumed: bool = 
         reasoning_nusd=None if stated.reasoning is None else scaled(stated.reasoning),
         above=above,
         is_assumed=is_assumed,
+        tiers={name: round(factor * _MILLION) for name, factor in stated.tiers.items()},
         nusd_per_hour=usd_to_nusd(stated.watts / 1_000 * stated.usd_per_kwh),
     )
 

@@ -27,6 +27,7 @@ _COUNTED_S = 33 * _DAY_S
 """A month's window, and a day for the time zone: lines of that age are needed where windows are."""
 _CALM_S = 60.0
 """So long there must have been room again before it is said."""
+_MOST_STEPS = 16
 _LEVELS = ("", "bodies make room", "answers kept for /v1/responses make room", "the oldest ledger lines make room")
 
 Tell = Callable[[str, str, str], None]
@@ -62,6 +63,8 @@ class Disk:
         self._now = clock.now()
         self._look: asyncio.Future[Usage] | None = None
         self._shares: Shares | None = None
+        self._bound = 0
+        self._steps = 1
         self._is_relieving = False
         self._level = 0
         self._calm_since = clock.monotonic()
@@ -143,6 +146,7 @@ class Disk:
 
     def _apply(self, usage: Usage) -> None:
         config = self._runtime.current.config
+        self._steps = 1 if self._database.state() == "ok" else min(self._steps + 1, _MOST_STEPS)
         shares = share(
             usage,
             config.storage.max_disk_bytes,
@@ -151,15 +155,20 @@ class Disk:
             most_bodies=config.cache.max_body_store_bytes,
             largest=config.storage.body_max_bytes,
             min_free=config.storage.min_free_bytes,
+            steps=self._steps,
         )
-        if self._shares is None or shares.bodies != self._shares.bodies:
+        before, self._shares = self._shares, shares
+        if before is None or shares.bodies != before.bodies:
             self._bodies.limit(shares.bodies)
-        if self._bodies.ceiling <= max(shares.bodies, usage.bodies + MIB):  # else it has not taken its share yet
+        if before is None or self._bodies.ceiling > max(before.bodies, usage.bodies + MIB):
+            # the body store has not taken its share yet: what held before holds on
+            self._database.limit(self._bound, shares.database_log, None)
+        else:
+            self._bound = shares.database
             relief = self._repository.relief(self._before(), self._relieved) if shares.is_short else None
             self._database.limit(shares.database, shares.database_log, relief)
             if shares.is_short and not self._is_relieving and self._database.state() == "ok":
                 self._is_relieving = self._repository.relieve_soon(self._before(), self._relieved)
-        self._shares = shares
         self._judge(usage, shares, config.cache.max_body_store_bytes)
 
     def _before(self) -> float:

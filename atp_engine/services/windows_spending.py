@@ -15,7 +15,7 @@ from atp_engine.core.types import AttemptRecord, DeploymentSpec, RequestFacts, R
 from atp_engine.limits.window import Hold, Lack, OnExceed
 from atp_engine.routing.table import Route
 from atp_engine.services.runtime import Runtime
-from atp_engine.services.windows_estimate import charge_of, estimate
+from atp_engine.services.windows_estimate import LONGEST_S, charge_of, estimate
 
 if TYPE_CHECKING:
     from atp_engine.services.windows import Windows
@@ -41,7 +41,11 @@ class Terms(msgspec.Struct, frozen=True):
 
     def estimate(self, spec: DeploymentSpec) -> tuple[int, int]:
         """Tokens and nano-dollars to reserve for a call of this deployment."""
-        return estimate(self.price(spec), spec, self.facts)
+        price = self.price(spec)
+        longest_s = 0.0
+        if price is not None and price.nusd_per_hour:
+            longest_s = self.runtime.table.timeouts(self.route, spec).total_s or LONGEST_S
+        return estimate(price, spec, self.facts, longest_s)
 
     def whole(self) -> tuple[int, int]:
         """What to reserve before it is known which deployment will serve."""

@@ -17,7 +17,7 @@ from atp_engine.storage.body_shelf import LOG_BYTES
 MIB = 1024 * 1024
 _SLACK = 4 * MIB
 """What tokens, log files and the like may grow by between two looks."""
-_BATCH = 4 * MIB
+_BATCH = 12 * MIB
 """What one batch may add to the database's log after it was found short enough."""
 _MOST_FILES = 10_000
 
@@ -82,20 +82,29 @@ def _kind(entry: os.DirEntry[str], database: Path, bodies: Path) -> str:
 
 
 def share(
-    usage: Usage, cap: int, *, pages: tuple[int, int], ceiling: int, most_bodies: int, largest: int, min_free: int
+    usage: Usage,
+    cap: int,
+    *,
+    pages: tuple[int, int],
+    ceiling: int,
+    most_bodies: int,
+    largest: int,
+    min_free: int,
+    steps: int = 1,
 ) -> Shares:
-    """What each may reach: the database first, bodies what it leaves.
+    """What each may reach: the database first, with room to grow until the next look, bodies what it leaves.
 
     `pages` are the bytes of the database's pages and of the empty ones, `ceiling` is what the body store may reach
-    until it has taken a new share, `most_bodies` what it is allowed at most, `largest` one body.
+    until it has taken a new share, `most_bodies` what it is allowed at most, `largest` one body. `steps` of growth
+    are given, more of them the longer a batch waits that is larger than one.
     """
     log = min(max(cap // 16, 4 * MIB), 32 * MIB)
     room = max(0, cap - usage.others - log - _BATCH - LOG_BYTES - 2 * largest - _SLACK)
-    step = min(max(room // 16, 2 * MIB), 64 * MIB)
+    growth = min(max(room // 10, 4 * MIB), 64 * MIB)
     file = max(usage.database, pages[0])
     used = file - pages[1]
-    bodies = min(max(0, room - max(file, used + step)), most_bodies)
+    bodies = min(max(0, room - max(file, used + growth * steps)), most_bodies)
     if usage.free < min_free:
         bodies = min(bodies, max(0, usage.bodies - (min_free - usage.free)))
     bodies -= bodies % MIB  # so that it does not change with every look
-    return Shares(max(room - max(ceiling, bodies), MIB), log, bodies, room - used < step and ceiling <= MIB)
+    return Shares(max(room - max(ceiling, bodies), MIB), log, bodies, room - used < growth and ceiling <= MIB)

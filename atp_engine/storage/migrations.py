@@ -420,6 +420,11 @@ def m0015_pins(database: Database) -> None:
     )
 
 
+def m0016_service_tier(database: Database) -> None:
+    """The service tier that a vendor says it served at; null for the standard one."""
+    database.execute("ALTER TABLE attempts ADD COLUMN service_tier TEXT")
+
+
 _STEPS = (
     m0001_requests,
     m0002_summaries,
@@ -435,4 +440,5 @@ _STEPS = (
     m0013_ledger,
     m0014_stretches,
     m0015_pins,
+    m0016_service_tier,
 )

@@ -91,7 +91,7 @@ _PLACE = f"""
 _LEDGER = """
     SELECT line, deployment, provider, model, outcome, started_ms, duration_ms, ttft_ms, http_status, message,
         input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, reasoning_tokens, is_estimated, cost_nusd,
-        price_state, cache_write_1h_tokens
+        price_state, cache_write_1h_tokens, service_tier
     FROM attempts WHERE line BETWEEN ? AND ? ORDER BY line
 """
 
@@ -227,6 +227,7 @@ def _attempt(row: tuple[Any, ...]) -> AttemptRecord:
             reasoning_tokens=row[14],
             is_estimated=bool(row[15]),
             cache_write_1h_tokens=row[18],
+            tier=row[19] or "",
         ),
         cost_nusd=row[16],
         price_state=PriceState(row[17]),

@@ -203,4 +203,5 @@ def _attempt_row(line: int, attempt: AttemptRecord) -> Row:
         attempt.cost_nusd,
         attempt.price_state._value_,
         usage.cache_write_1h_tokens,
+        usage.tier or NULL,
     )

@@ -32,7 +32,7 @@ _CUT = """
 
 _ANSWERS = "DELETE FROM responses WHERE id IN (SELECT id FROM responses ORDER BY created_at LIMIT ?)"
 _ANSWERS_AT_ONCE = 50
-RELIEF = 2_000
+RELIEF = 1_000
 """Requests that one step of relief deletes at most."""
 
 

@@ -109,6 +109,7 @@ ATTEMPTS = Table(
         "cost_nusd",
         "price_state",
         "cache_write_1h_tokens",
+        "service_tier",
     ),
 )
 """The ledger. `line` is the request's number * 1000 + the attempt's, so lines append in order."""

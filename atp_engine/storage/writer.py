@@ -15,6 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -239,11 +240,13 @@ class Writer:
         return self.free_bytes > before
 
     def _look(self) -> None:
+        """Takes the sizes anew; on a disk where even that fails they stay."""
         self._seen_pages = 0
-        self.free_bytes, self.page_bytes = (
-            self._page_size * int(self._connection.execute(f"PRAGMA {count}").fetchone()[0])
-            for count in ("freelist_count", "page_count")
-        )
+        with suppress(sqlite3.Error):
+            self.free_bytes, self.page_bytes = (
+                self._page_size * int(self._connection.execute(f"PRAGMA {count}").fetchone()[0])
+                for count in ("freelist_count", "page_count")
+            )
 
     def _settle(self, failures: Failures) -> None:
         """Wakes every waiter of the batch with one call into the loop."""
@@ -283,6 +286,8 @@ class Writer:
             if isinstance(error, sqlite3.Error) and is_damage(error):
                 suspect(self._path)
         self.trouble = _plain(error)
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL:
+            self._look()
         return not self._is_closing or now - self.trouble_since < self._patience_s
 
     def _recover(self) -> None:

@@ -45,7 +45,9 @@ def _error(error: ATPError | None) -> dict[str, Any] | None:
 
 
 def _usage(usage: msgspec.Struct | None) -> Any:
-    return None if usage is None else msgspec.to_builtins(usage)
+    """A tier is named where there is one: most answers have none."""
+    told = None if usage is None else msgspec.to_builtins(usage)
+    return {name: value for name, value in told.items() if name != "tier" or value} if told else told
 
 
 def _request(case: Case) -> dict[str, Any]:

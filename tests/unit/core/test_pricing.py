@@ -67,3 +67,12 @@ def test_a_price_holds_in_its_days_and_nothing_is_known_outside_them() -> None:
     then = Price(2, 2, 2, 2, until_at=200.0)
     price = Price(0, 0, 0, 0, is_unknown=True, until_at=100.0, then=then)
     assert [price.at(99.9), price.at(100.0), price.at(200.0)] == [None, then, None]
+
+
+def test_a_tier_without_a_factor_is_charged_like_the_standard_one_and_the_cost_is_assumed() -> None:
+    usage = TokenUsage(1_000, 100, 500, tier="flex")
+    price = Price(usd_to_nusd(3), usd_to_nusd(15), usd_to_nusd("0.3"), usd_to_nusd("3.75"), tiers={"flex": 333_333})
+    # 1000 x 3 + 100 x 15 + 500 x 0.3 = 4650 micro-dollars; x 0.333333 = 1549.99845, rounded up to a nano-dollar
+    assert cost_of(price, usage) == Cost(1_549_999, PriceState.KNOWN)
+    assert cost_of(SONNET, usage) == Cost(4_650_000, PriceState.ASSUMED)
+    assert cost_of(price, TokenUsage(1_000, 100, 500)) == Cost(4_650_000, PriceState.KNOWN)

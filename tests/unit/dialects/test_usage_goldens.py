@@ -24,6 +24,7 @@ PRICE = Price(
     usd_to_nusd("0.3"),
     usd_to_nusd("3.75"),
     cache_write_1h_nusd=usd_to_nusd(6),
+    tiers={"flex": 500_000, "priority": 2_000_000},
 )
 
 
@@ -35,15 +36,24 @@ def _data(**fields: object) -> str:
     return f"data: {json.dumps(fields)}\n\n"
 
 
-def _chat(**usage: object) -> str:
+def _chat(*, service_tier: str = "default", **usage: object) -> str:
     said = _data(id="c", object="chat.completion.chunk", model="m", choices=[{"index": 0, "delta": {"content": "Hi"}}])
     stop = {"index": 0, "delta": {}, "finish_reason": "stop"}
     ended = _data(id="c", object="chat.completion.chunk", model="m", choices=[stop])
-    return said + ended + _data(id="c", object="chat.completion.chunk", model="m", choices=[], usage=usage) + DONE
+    last = {"id": "c", "object": "chat.completion.chunk", "model": "m", "choices": [], "service_tier": service_tier}
+    return said + ended + _data(**last, usage=usage) + DONE
 
 
-def _responses(**usage: object) -> str:
-    answer = {"id": "r", "object": "response", "model": "m", "status": "completed", "output": [], "usage": usage}
+def _responses(*, service_tier: str = "default", **usage: object) -> str:
+    answer: dict[str, object] = {
+        "id": "r",
+        "object": "response",
+        "model": "m",
+        "status": "completed",
+        "output": [],
+        "usage": usage,
+    }
+    answer["service_tier"] = service_tier
     said = event("response.output_text.delta", delta="Hi", item_id="i", output_index=0, content_index=0)
     return said + event("response.completed", response=answer)
 
@@ -82,6 +92,23 @@ _ANTHROPIC = (
     )
     + text_block(0, "Hi")
     + event("message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": 40})
+    + event("message_stop")
+)
+
+_ANTHROPIC_PRIORITY = (
+    event(
+        "message_start",
+        message={
+            "id": "m",
+            "type": "message",
+            "role": "assistant",
+            "model": "m",
+            "content": [],
+            "usage": {"input_tokens": 10, "output_tokens": 1, "service_tier": "priority"},
+        },
+    )
+    + text_block(0, "Hi")
+    + event("message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": 7})
     + event("message_stop")
 )
 
@@ -164,6 +191,31 @@ GOLDENS = {
         TokenUsage(150, 20, 100, 50),
         967.5,
     ),
+    # The answer names the tier that served, beside its usage; flex is half the price, for cached tokens too.
+    # developers.openai.com/api/docs/guides/flex-processing.
+    # 0.5 x ((1200 - 1024) x 3 + 1024 x 0.3 + 500 x 15) = 0.5 x 8335.2 = 4167.6 micro-dollars.
+    "openai chat at flex": (
+        Dialect.OPENAI_CHAT,
+        _chat(
+            service_tier="flex",
+            prompt_tokens=1_200,
+            completion_tokens=500,
+            total_tokens=1_700,
+            prompt_tokens_details={"cached_tokens": 1_024},
+        ),
+        TokenUsage(176, 500, 1_024, tier="flex"),
+        4_167.6,
+    ),
+    # developers.openai.com/api/docs/guides/priority-processing. 2 x (100 x 3 + 20 x 15) = 1200 micro-dollars.
+    "openai responses at priority": (
+        Dialect.OPENAI_RESPONSES,
+        _responses(service_tier="priority", input_tokens=100, output_tokens=20, total_tokens=120),
+        TokenUsage(100, 20, tier="priority"),
+        1_200,
+    ),
+    # Anthropic has the tier in `usage`. platform.claude.com/docs/en/api/service-tiers.
+    # 2 x (10 x 3 + 7 x 15) = 2 x (30 + 105) = 270 micro-dollars.
+    "anthropic at priority": (Dialect.ANTHROPIC, _ANTHROPIC_PRIORITY, TokenUsage(10, 7, tier="priority"), 270),
     # xAI leaves reasoning out of completion_tokens, which the total gives away.
     # docs.x.ai/docs/guides/reasoning.
     # 100 x 3 + (10 + 30) x 15 = 900 micro-dollars.
