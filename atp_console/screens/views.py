@@ -142,7 +142,7 @@ class ViewChooser(Chooser[SavedView]):
         """Opens the selected one."""
         view = self.rows.selected
         if view is not None:
-            self.dismiss(view.name)
+            self.answer(view.name)
 
     def action_drop(self) -> None:
         """Deletes the selected one after a question."""
