@@ -43,6 +43,7 @@ _PUNCTUATION = frozenset(_character_to_key(chr(code)) for code in range(33, 127)
 }
 _CHARACTERS = {_character_to_key(chr(code)): chr(code) for code in range(33, 127)}
 _SHOWN = {"escape": "esc", "pagedown": "pgdn", "pageup": "pgup", "delete": "del", "backspace": "bksp"}
+_GLYPHS = {"enter": "↵", "left": "←", "right": "→", "up": "↑", "down": "↓"}
 _MODIFIER_SHOWN = {"ctrl": "^", "alt": "alt-", "shift": "⇧", "super": "super-", "hyper": "hyper-", "meta": "meta-"}
 _LONGEST_NAME = 40
 
@@ -120,6 +121,6 @@ def is_typed(key: str) -> bool:
 def key_label(key: str, *, is_ascii: bool = False) -> str:
     """A key as people read it: `^d`, `enter` as `↵`, `?`."""
     *modifiers, base = key.split("+")
-    shown = "↵" if base == "enter" and not is_ascii else _CHARACTERS.get(base) or _SHOWN.get(base, base)
+    shown = (not is_ascii and _GLYPHS.get(base)) or _CHARACTERS.get(base) or _SHOWN.get(base, base)
     head = "".join("s-" if one == "shift" and is_ascii else _MODIFIER_SHOWN.get(one, f"{one}-") for one in modifiers)
     return head + shown

@@ -247,8 +247,6 @@ class DeploymentPane(Pane):
         ]
         if view.block:
             facts.insert(1, ("", [(safe_text(view.block, limit=200), "warn")]))
-        if view.estimate_error is not None:
-            facts.append(("estimate", [(f"{glyphs.about}{fmt.share(view.estimate_error)} off its own count", "text")]))
         lines: list[Line] = [[(f"{label:<9}", "muted"), *spans] for label, spans in facts]
         if view.last_error:
             pieces = wrapped(safe_text(view.last_error, limit=_ERROR_CAP), max(10, width - 9))

@@ -146,7 +146,7 @@ def test_a_file_that_is_not_there_or_not_text_does_no_harm(tmp_path: Path) -> No
 
 
 def test_labels_are_short() -> None:
-    assert [key_label(key) for key in ("ctrl+shift+left", "comma", "alt+x")] == ["^⇧left", ",", "alt-x"]
+    assert [key_label(key) for key in ("ctrl+shift+left", "comma", "alt+x")] == ["^⇧←", ",", "alt-x"]
     assert DEFAULT.label("theme") == ":theme"
     assert DEFAULT.label("list.open", is_ascii=True) == "enter"
     assert all(BY_ID[owner].keys for owner in KEPT.values())
