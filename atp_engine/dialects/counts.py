@@ -8,7 +8,7 @@ _MOST_TOKENS = 2**40
 
 
 _STANDARD = frozenset({"", "default", "standard", "auto", "on_demand", "standard_only"})
-"""What vendors call the tier without a name of its own: OpenAI default, Anthropic standard, Groq on_demand (2026-11)."""
+"""What vendors call the tier without a name: OpenAI default, Anthropic standard, Groq on_demand (2026-11)."""
 _LONGEST = 32
 
 

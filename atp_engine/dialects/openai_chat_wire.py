@@ -132,7 +132,8 @@ def has_error(answer: Answer) -> bool:
 
 
 def usage_of(usage: Usage | None, tier: str | None = None) -> TokenUsage | None:
-    """The usage in our terms, at the tier that the answer names; None when it is missing or all zero, for an answer costs something.
+    """The usage in our terms, at the tier that the answer names; None when it is missing or all zero, for an answer
+    costs something.
 
     OpenAI counts cached tokens inside `prompt_tokens` and reasoning inside `completion_tokens`. xAI
     and Google leave reasoning out of `completion_tokens`, which their total gives away (2026-11).

@@ -139,7 +139,8 @@ def fault_of(event: Event, payload: bytes) -> UpstreamError:
 
 
 def usage_of(usage: Usage | None, tier: str | None = None) -> TokenUsage | None:
-    """The usage in our terms, at the tier that the answer names; None when it is missing or all zero, for an answer costs something.
+    """The usage in our terms, at the tier that the answer names; None when it is missing or all zero, for an answer
+    costs something.
 
     Cached and written tokens are counted inside `input_tokens`, reasoning inside `output_tokens`.
     """
