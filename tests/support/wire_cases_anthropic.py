@@ -50,6 +50,7 @@ def _result(id: str, content: Any, **more: Any) -> Json:
 
 
 IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PIXEL}}
+CALLED = assistant([_call("toolu_1", "weather", {}), _call("toolu_2", "time", {})])
 LINKED = {"type": "image", "source": {"type": "url", "url": "https://example.com/a.jpg"}}
 
 
@@ -108,9 +109,12 @@ REQUESTS = [
         ],
         tools=[ANTHROPIC_TOOL, ANTHROPIC_TIME],
     ),
-    _ask("tool_result_with_image", [user([_result("toolu_1", [IMAGE]), _result("toolu_2", [_text("Two"), LINKED])])]),
-    _ask("tool_result_empty", [user([{"type": "tool_result", "tool_use_id": "toolu_1"}])]),
-    _ask("tool_reference", [user([_result("toolu_1", [{"type": "tool_reference", "tool_name": "weather"}])])]),
+    _ask(
+        "tool_result_with_image",
+        [CALLED, user([_result("toolu_1", [IMAGE]), _result("toolu_2", [_text("Two"), LINKED])])],
+    ),
+    _ask("tool_result_empty", [CALLED, user([{"type": "tool_result", "tool_use_id": "toolu_1"}])]),
+    _ask("tool_reference", [CALLED, user([_result("toolu_1", [{"type": "tool_reference", "tool_name": "weather"}])])]),
     _ask("tool_choice_any", tools=[ANTHROPIC_TOOL], tool_choice={"type": "any", "disable_parallel_tool_use": True}),
     _ask("tool_choice_tool", tools=[ANTHROPIC_TOOL], tool_choice={"type": "tool", "name": "weather"}),
     _ask("tool_choice_none", tools=[ANTHROPIC_TOOL], tool_choice={"type": "none"}),

@@ -37,7 +37,6 @@ IMAGES = st.builds(ir.Image, media_type=st.just("image/png"), base64=IDS) | st.b
     ir.Image, url=IDS.map(lambda path: f"https://example.com/{path}")
 )
 CALLS = st.builds(ir.ToolCall, id=IDS, name=IDS, arguments=ARGUMENTS)
-RESULTS = st.builds(ir.ToolResult, call_id=IDS, parts=st.tuples(TEXTS))
 COUNTS = st.integers(0, 10**9)
 USAGES = st.builds(
     lambda fresh, output, read, written, share: TokenUsage(
@@ -58,16 +57,17 @@ def _message(role: ir.Role, *parts: ir.Part) -> ir.Message:
 
 @st.composite
 def conversations(draw: st.DrawFn) -> tuple[ir.Message, ...]:
-    """A system prompt or none, then turns that alternate; tool results stand before what is said."""
+    """A system prompt or none, then turns that alternate; results of the calls stand before what is said."""
     messages: list[ir.Message] = []
+    calls: list[ir.ToolCall] = []
     if draw(st.booleans()):
         messages.append(_message(ir.Role.SYSTEM, draw(TEXTS)))
     for _ in range(draw(st.integers(1, 3))):
-        results = draw(st.lists(RESULTS, max_size=2))
+        results = [ir.ToolResult(call.id, (draw(TEXTS),)) for call in calls]
         said = draw(st.lists(TEXTS | IMAGES, min_size=0 if results else 1, max_size=3))
         messages.append(_message(ir.Role.USER, *results, *said))
         spoken = draw(st.lists(TEXTS, max_size=1))
-        calls = draw(st.lists(CALLS, min_size=0 if spoken else 1, max_size=2))
+        calls = draw(st.lists(CALLS, min_size=0 if spoken else 1, max_size=2, unique_by=lambda call: call.id))
         messages.append(_message(ir.Role.ASSISTANT, *spoken, *calls))
     return tuple(messages)
 
