@@ -160,6 +160,8 @@ class Upstream:
         if self._server is not None:
             self._server.close()
             self._server = None
+            for _ in range(8):  # what was accepted a moment ago becomes a task
+                await asyncio.sleep(0)
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

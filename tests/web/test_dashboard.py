@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import shutil
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -11,7 +9,7 @@ from dataclasses import dataclass, field
 import msgspec
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
+from playwright.async_api import Browser, BrowserContext, Page, expect
 from starlette.types import Receive, Scope, Send
 
 from atp_engine.core.types import (
@@ -24,6 +22,7 @@ from atp_engine.core.types import (
     RouteDecision,
 )
 from atp_engine.core.views import Tail
+from tests.support.chromium import MARKS
 from tests.support.web import (
     ADMIN_TOKEN,
     JSON,
@@ -39,15 +38,7 @@ from tests.support.web import (
     session_row,
 )
 
-CHROMIUM = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), ""
-)
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.skipif(not CHROMIUM, reason="no Chromium on PATH (Debian: apt-get install chromium)"),
-]
+pytestmark = MARKS
 WATCH_CSP = (
     "addEventListener('securitypolicyviolation', (e) => console.error('CSP', e.violatedDirective, e.blockedURI))"
 )
@@ -100,14 +91,13 @@ class Visit:
         page.on("request", lambda r: None if r.url.startswith(self.origin) else self.foreign.append(r.url))
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared_visit() -> AsyncIterator[Visit]:
-    """One server, one browser and one page for the whole module."""
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def shared_visit(browser: Browser) -> AsyncIterator[Visit]:
+    """One server and one page for the whole module."""
     listener = free_socket()
     face = build_face(port=listener.getsockname()[1])
     face.clock.step(time.time() - face.clock.now())
-    async with serve(face.app, listener), async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    async with serve(face.app, listener):
         context = await browser.new_context(viewport={"width": 1280, "height": 800})
         context.set_default_timeout(5_000)
         await context.add_init_script(WATCH_CSP)
@@ -115,10 +105,10 @@ async def shared_visit() -> AsyncIterator[Visit]:
         visit.watch()
         yield visit
         face.stopping.set()
-        await browser.close()
+        await context.close()
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def visit(shared_visit: Visit) -> AsyncIterator[Visit]:
     """The shared page on an empty engine; afterwards it must not have complained or called elsewhere."""
     await shared_visit.page.goto("about:blank")
@@ -516,8 +506,10 @@ async def test_a_page_of_another_origin_can_neither_read_nor_act(visit: Visit, n
         page = await visit.context.new_page()
         await page.goto(f"http://{name}:{evil.getsockname()[1]}/")
         got = await (await page.wait_for_function("window.got")).json_value()
-        await page.evaluate("document.querySelector('form').submit()")
-        await asyncio.gather(page.wait_for_load_state(), page.close())
+        async with page.expect_response("**/admin/test-request") as told:
+            await page.evaluate("setTimeout(() => document.querySelector('form').submit())")
+        assert (await told.value).status in (401, 403)
+        await page.close()
     assert len(got) == 12
     assert set(got.values()) == {"refused"}, got
     assert visit.face.observatory.cancelled == []

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 import msgspec
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, Page, expect
 
+from tests.support.chromium import MARKS
 from tests.support.running import SIMULATED, Running, running
 
-CHROMIUM = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), ""
-)
 PAGES = ("metrics", "models", "keys", "config", "logs")
 WINDOW = """
 [windows.daily]
@@ -25,11 +22,7 @@ period = "day"
 max_tokens = 1000000
 """
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.skipif(not CHROMIUM, reason="no Chromium on PATH (Debian: apt-get install chromium)"),
-]
+pytestmark = MARKS
 
 
 @dataclass
@@ -70,16 +63,15 @@ async def ask(visit: Visit, key: str) -> int:
     return (await visit.engine.call("POST", "/v1/chat/completions", body, token=key)).status
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def visit(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Visit]:
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def visit(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Visit]:
     """An engine that has served one request, seen by its admin."""
     folder = tmp_path_factory.mktemp("dashboard")
-    async with running(folder, SIMULATED + WINDOW) as engine, async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    async with running(folder, SIMULATED + WINDOW) as engine:
         await engine.admin("POST", "/admin/test-request", b'{"model":"sim-instant"}')
         admin = await enter(browser, engine, engine.admin_token)
         yield admin
-        await browser.close()
+        await admin.page.context.close()
     assert admin.complaints == []
 
 
@@ -215,3 +207,4 @@ async def test_a_viewer_sees_all_and_can_change_nothing(visit: Visit) -> None:
             await expect(page.locator("#state")).to_contain_text("read-only")
             assert await page.locator("#text").get_attribute("readonly") is not None
     assert viewer.complaints == []
+    await viewer.page.context.close()

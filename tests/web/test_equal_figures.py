@@ -8,16 +8,16 @@ from typing import Any
 
 import anthropic
 import openai
-import pytest
-from playwright.async_api import async_playwright
+from playwright.async_api import Browser
 
 from atp_console.format import count
 from atp_console.state import ConsoleState
 from atp_engine.client.endpoint import Endpoint
 from atp_engine.client.engine_client import connect
 from atp_engine.core.views import RequestView
+from tests.support.chromium import MARKS
 from tests.support.running import SIMULATED, Running, running
-from tests.web.test_dashboard_on_engine import CHROMIUM, open_dashboard
+from tests.web.test_dashboard_on_engine import open_dashboard
 
 PROMPT = "Explain what a router does, in some detail."
 _ROW = """
@@ -25,10 +25,7 @@ _ROW = """
     FROM requests JOIN kinds ON kinds.id = requests.kind WHERE requests.id = ?
 """
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not CHROMIUM, reason="no Chromium on PATH (Debian: apt-get install chromium)"),
-]
+pytestmark = MARKS
 
 
 async def send_four(engine: Running) -> dict[str, tuple[int, int]]:
@@ -72,7 +69,7 @@ async def _ids(engine: Running) -> list[str]:
     return [view["id"] for view in page.json()["requests"]]
 
 
-async def test_sdk_database_console_and_page_agree(tmp_path: Path) -> None:
+async def test_sdk_database_console_and_page_agree(browser: Browser, tmp_path: Path) -> None:
     async with running(tmp_path, SIMULATED) as engine:
         told = await send_four(engine)
         rows = await console_rows(engine)
@@ -87,12 +84,10 @@ async def test_sdk_database_console_and_page_agree(tmp_path: Path) -> None:
                 assert view.cost_nusd > 0
         finally:
             database.close()
-        async with async_playwright() as playwright:
-            browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-            page = await open_dashboard(browser, engine)
-            for request_id, view in rows.items():
-                shown = await page.locator(f"#requests tr:has(a[href*='{request_id}'])").inner_text()
-                cells = shown.split()
-                assert count(view.prompt_tokens) in cells, shown
-                assert count(view.output_tokens) in cells, shown
-            await browser.close()
+        page = await open_dashboard(browser, engine)
+        for request_id, view in rows.items():
+            shown = await page.locator(f"#requests tr:has(a[href*='{request_id}'])").inner_text()
+            cells = shown.split()
+            assert count(view.prompt_tokens) in cells, shown
+            assert count(view.output_tokens) in cells, shown
+        await page.context.close()
