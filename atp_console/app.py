@@ -26,7 +26,7 @@ from textual.filter import ANSIToTruecolor, LineFilter
 from textual.screen import Screen
 from textual.widgets import Input, TextArea
 
-from atp_console import settings
+from atp_console import settings, terminal
 from atp_console.actions import Scope
 from atp_console.desk import Desk
 from atp_console.global_acts import ExitChoice, GlobalActs
@@ -127,6 +127,7 @@ class ConsoleApp(GlobalActs, inherit_bindings=False):
             for number in _SIGNALS:
                 with contextlib.suppress(NotImplementedError, RuntimeError):
                     loop.add_signal_handler(number, self.leave)
+            terminal.watch(lambda: loop.call_soon_threadsafe(self.leave))
 
     def on_key(self, event: events.Key) -> None:
         """A key that came for where the focus was goes to the field where it is now: people type ahead."""

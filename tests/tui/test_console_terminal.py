@@ -104,6 +104,19 @@ def test_a_signal_restores_the_terminal(number: signal.Signals) -> None:
         assert b"CHOICE leave" in terminal.written
 
 
+@pytest.mark.parametrize("is_told", [True, False], ids=["hang-up", "only the end of the file"])
+def test_a_terminal_that_is_closed_ends_the_console(is_told: bool) -> None:
+    code = _RUN if is_told else "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])\n" + _RUN
+    with _terminal(code) as terminal:
+        terminal.read_until(b"Engine away")
+        os.close(terminal.descriptor)
+        terminal.descriptor = os.open(os.devnull, os.O_RDONLY)
+        while (ended := os.waitpid(terminal.pid, os.WNOHANG))[0] == 0:
+            assert time.monotonic() < terminal.deadline, "the console goes on without a terminal"
+            time.sleep(0.02)
+        terminal.status = ended[1]
+
+
 def test_quitting_by_key_restores_the_terminal() -> None:
     with _terminal(_RUN) as terminal:
         terminal.read_until(b"Engine away")
