@@ -17,6 +17,7 @@ class Scope(StrEnum):
     GLOBAL = "Everywhere"
     LIST = "Lists"
     TABLE = "Columns and marks"
+    ROWS = "Taking out"
     LIVE = "Live"
     SESSIONS = "Sessions"
     METRICS = "Metrics"
@@ -83,6 +84,8 @@ ACTIONS: tuple[Action, ...] = (
     Action("list.page_up", Scope.LIST, ("ctrl+u", "pageup"), "Up half a page"),
     Action("list.first", Scope.LIST, ("g", "home"), "To the top; the newest request and follow"),
     Action("list.last", Scope.LIST, ("G", "end"), "To the bottom"),
+    Action("copy", Scope.ROWS, ("y",), "Copy the row: id, curl, JSON, text, its page's address", "copy", 30),
+    Action("export", Scope.ROWS, ("e",), "Write the list to a file: CSV, JSONL, HAR, SVG", "export", 31),
     Action("columns", Scope.TABLE, ("w",), "Choose the columns of this list", "columns", 48),
     Action("mark", Scope.TABLE, ("m",), "Mark the row, or unmark it", "mark", 47),
     Action("mark.only", Scope.TABLE, ("M",), "Only the marked rows, or all"),
@@ -99,8 +102,6 @@ ACTIONS: tuple[Action, ...] = (
     Action("errors", Scope.LIVE, ("z",), "Only failed requests, or all", "errors", 25),
     Action("sort", Scope.LIVE, ("o",), "Sort by the next column", "sort", 28),
     Action("sort.reverse", Scope.LIVE, ("O",), "Turn the order round"),
-    Action("copy", Scope.LIVE, ("y",), "Copy id, curl, JSON or text", "copy", 24),
-    Action("export", Scope.LIVE, ("e",), "Write the visible rows to a CSV or JSONL file", "export", 27),
     Action("cancel", Scope.LIVE, ("x",), "Cancel the selected request", "cancel", 23, is_mutating=True),
     Action(
         "replay",
@@ -130,7 +131,6 @@ ACTIONS: tuple[Action, ...] = (
         "metrics.group", Scope.METRICS, ("v",), "Group by model, provider, route, client, key, session", "group", 21
     ),
     Action("metrics.freeze", Scope.METRICS, ("space",), "Freeze the charts, or let them run", "freeze", 24),
-    Action("metrics.export", Scope.METRICS, ("e",), "Write the window to a CSV file", "export", 25),
     Action("model.probe", Scope.MODELS, ("t",), "Ask the vendor's free model list", "probe", 23, is_mutating=True),
     Action(
         "model.drain", Scope.MODELS, ("d",), "Drain: no new calls, those in flight go on", "drain", 24, is_mutating=True
@@ -165,7 +165,6 @@ ACTIONS: tuple[Action, ...] = (
     Action("key.revoke", Scope.KEYS, ("x",), "Revoke the key", "revoke", 22, is_mutating=True),
     Action("log.filter", Scope.LOGS, ("slash",), "Find lines by their words", "find", 22),
     Action("log.level", Scope.LOGS, ("v",), "Least severe level shown", "level", 23),
-    Action("log.copy", Scope.LOGS, ("y",), "Copy the record", "copy", 24),
     Action("play.edit", Scope.PLAY, ("i",), "Write the prompt", "prompt", 20),
     Action("play.models", Scope.PLAY, ("m",), "Choose the models, up to three", "models", 21),
     Action(
@@ -179,7 +178,6 @@ ACTIONS: tuple[Action, ...] = (
         is_priority=True,
     ),
     Action("play.compare", Scope.PLAY, ("b",), "Compare the answers with the first one", "compare", 23),
-    Action("play.copy", Scope.PLAY, ("y",), "Copy the answer", "copy", 24),
     Action("play.cancel", Scope.PLAY, ("x",), "Cancel what is running", "cancel", 25, is_mutating=True),
     Action("tab.overview", Scope.REQUEST, ("a",), "All: timeline, why and numbers", "all", 20),
     Action("tab.why", Scope.REQUEST, ("b",), "Why: every candidate and its reason", "why", 21),
@@ -190,7 +188,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("request.older", Scope.REQUEST, ("left_square_bracket",), "The session's request before", "prev", 24),
     Action("request.newer", Scope.REQUEST, ("right_square_bracket",), "The session's next request", "next", 25),
     Action("body.form", Scope.REQUEST, ("v",), "Bodies as text, or as they were sent", "form", 26),
-    Action("request.copy", Scope.REQUEST, ("y",), "Copy id, curl, JSON or text", "copy", 27),
+    Action("request.copy", Scope.REQUEST, ("y",), "Copy it: id, curl, JSON, text, its page's address", "copy", 27),
     Action(
         "request.replay",
         Scope.REQUEST,
@@ -202,7 +200,7 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action("request.replay_as", Scope.REQUEST, ("R",), "Send it to another model", is_mutating=True),
     Action("request.whatif", Scope.REQUEST, ("W",), "How it would be routed now, sending nothing", "what-if", 29),
-    Action("request.export", Scope.REQUEST, ("E",), "Write everything about this request to a JSON file", "export", 28),
+    Action("request.export", Scope.REQUEST, ("E",), "Write it to a file: CSV, JSONL, HAR, JSON, SVG", "export", 28),
     Action("request.cancel", Scope.REQUEST, ("x",), "Cancel this request", "cancel", 29, is_mutating=True),
 )
 BY_ID: dict[str, Action] = {action.id: action for action in ACTIONS}

@@ -7,11 +7,9 @@ is painted when an event arrives, only in `paint`.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from enum import Enum, auto
-from pathlib import Path
 from typing import Any, ClassVar
 
 from textual.app import ComposeResult
@@ -20,11 +18,13 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Input, TextArea
 
+from atp_console import files
 from atp_console import format as fmt
 from atp_console.actions import BY_ID, Action, Scope, actions_of
 from atp_console.desk import Desk
 from atp_console.key_names import is_typed
 from atp_console.paint import Line
+from atp_console.screens import taking
 from atp_console.screens.dialogs import Item
 from atp_console.widgets.bars import Bar, hints_line, titled
 from atp_console.widgets.columns import name
@@ -91,6 +91,8 @@ class ConsoleScreen(Screen[None], inherit_bindings=False):
     SCOPES: ClassVar[tuple[Scope, ...]] = ()
     TAB: ClassVar[str] = ""
     NAME: ClassVar[str] = ""
+    group_taken = ""
+    """The filter field that a row's name belongs to, where rows are sums of others."""
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-medium"), (130, "-wide")]  # noqa: RUF012
     VERTICAL_BREAKPOINTS = [(0, "-flat"), (22, "-short"), (30, "-tall")]  # noqa: RUF012
     AUTO_FOCUS = ""
@@ -341,6 +343,23 @@ class ConsoleScreen(Screen[None], inherit_bindings=False):
     def do_list_open(self) -> None:
         """Opens the selected row."""
 
+    def view_path(self) -> str:
+        """The dashboard's page of this list, below the engine's address; empty where there is none."""
+        return ""
+
+    def row_taken(self) -> object | None:
+        """What copying is about: the selected row of the list that keys move in."""
+        pane = self.active_list()
+        return pane.selected if isinstance(pane, Table) else None
+
+    def do_copy(self) -> None:
+        """Asks what to copy of the selected row."""
+        taking.copy_row(self)
+
+    def do_export(self) -> None:
+        """Asks for a form and a place, and writes the rows of the list."""
+        taking.export_rows(self)
+
     def active_list(self) -> Table[Any] | TextView | None:
         """The list that keys move in: the focused one, else the home pane."""
         for pane in (self.focused, self.home_pane()):
@@ -415,7 +434,7 @@ class ConsoleScreen(Screen[None], inherit_bindings=False):
 
     async def _saved(self, file_name: str, make: Callable[[], str]) -> None:
         try:
-            path = await asyncio.to_thread(lambda: _write_new(self.desk.output_dir, file_name, make()))
+            path = await asyncio.to_thread(lambda: files.write_new(self.desk.output_dir, file_name, make()))
         except OSError as error:
             self.tell(f"Not written: {error.strerror or error}", severity="error")
         else:
@@ -423,15 +442,3 @@ class ConsoleScreen(Screen[None], inherit_bindings=False):
 
 
 _CLIPBOARD_CAP = 70_000
-
-
-def _write_new(folder: Path, file_name: str, text: str) -> Path:
-    """A file that did not exist before, readable by its owner only. Raises OSError."""
-    stem, dot, suffix = file_name.rpartition(".")
-    for number in range(1_000):
-        path = folder / (f"{stem}-{number}{dot}{suffix}" if number else file_name)
-        with contextlib.suppress(FileExistsError):
-            path.touch(mode=0o600, exist_ok=False)
-            path.write_text(text, encoding="utf-8")
-            return path
-    raise FileExistsError(f"too many files named {file_name}")

@@ -16,8 +16,10 @@ from atp_console.desk import Desk
 from atp_console.look import Look
 from atp_console.outline import outline_lines
 from atp_console.paint import Line
+from atp_console.screens import taking
 from atp_console.screens.base import ConsoleScreen, Due
-from atp_console.screens.dialogs import Choice, Question
+from atp_console.screens.dialogs import Choice, Item, Picker, Question
+from atp_console.screens.taking import Way
 from atp_console.widgets.columns import name
 from atp_console.widgets.config_editor import ConfigEditor
 from atp_console.widgets.pane import Pane
@@ -37,7 +39,7 @@ _NO_REPORT = ConfigReport(is_valid=True, problems=())
 class ConfigScreen(ConsoleScreen):
     """Screen 5. Texts are asked for when the screen is first seen, and again when a version went live."""
 
-    SCOPES = (Scope.LIST, Scope.CONFIG)
+    SCOPES = (Scope.LIST, Scope.ROWS, Scope.CONFIG)
     TAB = "config"
     NAME = "Config"
 
@@ -319,6 +321,32 @@ class ConfigScreen(ConsoleScreen):
         self.save("atp-config-draft.toml", lambda: draft)
 
     # --- moving about
+
+    def do_copy(self) -> None:
+        """The draft, what it changes, or something of a version."""
+        if self.tab == "history":
+            taking.copy_row(self)
+            return
+        texts = {"text": self.editor.text, "diff": _unified(self._live_text, self.editor.text)}
+        items = [Item("text", "text  the config as it stands here", "t"), Item("diff", "diff  what it changes", "d")]
+
+        def chosen(picked: str | None) -> None:
+            if picked:
+                self.copy(picked, texts[picked])
+
+        self.app.push_screen(Picker(self.desk.look, "Copy", items, is_searchable=False), chosen)
+
+    def do_export(self) -> None:
+        """The draft as a file, the versions, or a picture."""
+
+        async def draft() -> str:
+            return self.editor.text
+
+        taking.export_rows(self, [Way("t", "TOML, the config as it stands here", "toml", draft, "atp-config")])
+
+    @property
+    def _live_text(self) -> str:
+        return self.live.files[0].text if self.live is not None else ""
 
     def do_config_edit(self) -> None:
         """The cursor into the text."""

@@ -15,6 +15,7 @@ from atp_console.listing import EVERYTHING, Listing
 from atp_console.paint import Line, fit
 from atp_console.screens.lists import ListActs
 from atp_console.screens.request_acts import RequestActs
+from atp_console.subjects import list_path
 from atp_console.widgets.bars import FilterBar
 from atp_console.widgets.columns import request_catalog
 from atp_console.widgets.table import Table
@@ -45,6 +46,12 @@ class FilteredRequests(RequestActs, ListActs):
     def listing(self) -> Listing:
         """The list's content."""
         return self.desk.state.listing
+
+    def view_path(self) -> str:
+        """The same filter in the dashboard."""
+        query = self.listing.filter.query if self.listing.is_filter_on else ""
+        failed = "state:failed|truncated|rejected" if self.listing.is_errors_only else ""
+        return list_path(f"{query} {failed}".strip())
 
     def verdict(self, width: int) -> list[Line]:
         """What stands beside the filter: the count, or the mistake."""

@@ -25,6 +25,8 @@ class Field:
     label: str
     placeholder: str = ""
     value: str = ""
+    most: int = 200
+    """Longest text."""
 
 
 class Form(Modal[dict[str, str]]):
@@ -50,7 +52,11 @@ class Form(Modal[dict[str, str]]):
                 label.add_class("form-label")
                 yield label
                 yield Input(
-                    field.value, placeholder=field.placeholder, compact=True, id=f"form-{field.id}", max_length=200
+                    field.value,
+                    placeholder=field.placeholder,
+                    compact=True,
+                    id=f"form-{field.id}",
+                    max_length=field.most,
                 )
 
     def on_mount(self) -> None:

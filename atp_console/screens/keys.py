@@ -33,7 +33,7 @@ _BAR = 10
 class KeysScreen(ListActs):
     """Screen 9."""
 
-    SCOPES = (Scope.LIST, Scope.TABLE, Scope.KEYS)
+    SCOPES = (Scope.LIST, Scope.ROWS, Scope.TABLE, Scope.KEYS)
     TAB = "keys"
     NAME = "Keys"
 

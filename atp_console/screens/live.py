@@ -11,7 +11,6 @@ import asyncio
 from textual.app import ComposeResult
 from textual.containers import Container, Horizontal, Vertical
 
-from atp_console import copying
 from atp_console import format as fmt
 from atp_console.actions import Action, Scope
 from atp_console.desk import Desk
@@ -38,7 +37,7 @@ _WITHOUT_REQUESTS = frozenset({"copy", "test"})
 class LiveScreen(SavedViews):
     """The first screen."""
 
-    SCOPES = (Scope.LIST, Scope.TABLE, Scope.LIVE)
+    SCOPES = (Scope.LIST, Scope.ROWS, Scope.TABLE, Scope.LIVE)
     TAB = "live"
     NAME = "Live"
 
@@ -330,7 +329,7 @@ class LiveScreen(SavedViews):
         """A line of the first steps, or something of the selected request."""
         first_run = self.desk.state.first_run
         if not self.is_first_run or first_run is None:
-            self.copy_request()
+            super().do_copy()
             return
         pastes = [(one.name, "\n".join(one.lines)) for one in first_run.connections[:9]]
         items = [
@@ -343,20 +342,6 @@ class LiveScreen(SavedViews):
                 self.copy(safe_text(title, limit=40), text)
 
         self.app.push_screen(Picker(self.desk.look, "Copy the lines for", items, is_searchable=False), chosen)
-
-    def do_export(self) -> None:
-        """The visible rows as a file."""
-        rows = [self.listing.at(index) for index in range(len(self.listing))]
-        items = [Item("csv", "CSV, for spreadsheets", "c"), Item("jsonl", "JSONL, one object per line", "l")]
-
-        def chosen(picked: str | None) -> None:
-            if picked:
-                write = copying.rows_as_csv if picked == "csv" else copying.rows_as_jsonl
-                self.save(f"atp-requests-{self.stamp()}.{picked}", lambda: write(rows))
-
-        self.app.push_screen(
-            Picker(self.desk.look, f"Export {len(rows):,} rows as", items, is_searchable=False), chosen
-        )
 
     def do_replay(self) -> None:
         """Sends the selected request again."""

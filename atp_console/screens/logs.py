@@ -32,7 +32,7 @@ _ROLES = {"debug": "muted", "info": "text", "warning": "warn", "error": "bad", "
 class LogsScreen(ListActs):
     """Screen 7: two lists, one at a time on a small screen."""
 
-    SCOPES = (Scope.LIST, Scope.TABLE, Scope.LOGS)
+    SCOPES = (Scope.LIST, Scope.ROWS, Scope.TABLE, Scope.LOGS)
     TAB = "logs"
     NAME = "Logs"
 
@@ -188,12 +188,6 @@ class LogsScreen(ListActs):
     def do_log_filter(self) -> None:
         """Opens the line to search in."""
         self.filter_bar.edit()
-
-    def do_log_copy(self) -> None:
-        """The selected record as text."""
-        text = "\n".join(f"{label}: {value}" for label, value in self.detail.record)
-        if text:
-            self.copy("record", text)
 
     def _find(self, text: str) -> None:
         self._words = text.lower().split()

@@ -16,7 +16,9 @@ from atp_console.charts import CHARTS
 from atp_console.desk import Desk
 from atp_console.look import Look
 from atp_console.paint import Line, Span
+from atp_console.screens import taking
 from atp_console.screens.base import ConsoleScreen, Due, Go
+from atp_console.screens.taking import Way
 from atp_console.widgets.chart import ChartPane
 from atp_console.widgets.columns import name
 from atp_console.widgets.pane import Pane
@@ -43,7 +45,7 @@ _BAR = 8
 class MetricsScreen(ConsoleScreen):
     """Screen 3. Charts are painted one by one, so that no repaint holds the loop for long."""
 
-    SCOPES = (Scope.LIST, Scope.METRICS)
+    SCOPES = (Scope.LIST, Scope.ROWS, Scope.METRICS)
     TAB = "metrics"
     NAME = "Metrics"
 
@@ -260,13 +262,20 @@ class MetricsScreen(ConsoleScreen):
         event.stop()
         self.do_list_open()
 
-    def do_metrics_export(self) -> None:
-        """The window as CSV: a line per step."""
+    @property
+    def group_taken(self) -> str:  # type: ignore[override]
+        """The filter field of the groups."""
+        return _FIELDS[self.group]
+
+    def do_export(self) -> None:
+        """The groups, or the window with a line per step."""
         view = self.view
-        if view is None:
-            self.tell("Nothing to write yet.")
-            return
-        self.save(f"atp-metrics-{view.window}-{int(view.start_at)}.csv", lambda: _csv(view))
+
+        async def steps() -> str:
+            return _csv(view) if view is not None else ""
+
+        way = Way("w", "window, a line per step, as CSV", "csv", steps, f"atp-metrics-{self.window}")
+        taking.export_rows(self, [way] if view is not None else [])
 
     def back(self) -> bool:
         """Ends zoom, returns to the table."""

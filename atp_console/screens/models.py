@@ -28,7 +28,7 @@ _TITLES = ("TIME", "SESSION", "ASKED → SERVED", "STATE", "TTFT", "TOTAL", "COS
 class ModelsScreen(ListActs):
     """Screen 4."""
 
-    SCOPES = (Scope.LIST, Scope.TABLE, Scope.MODELS)
+    SCOPES = (Scope.LIST, Scope.ROWS, Scope.TABLE, Scope.MODELS)
     TAB = "models"
     NAME = "Models"
 

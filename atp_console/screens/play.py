@@ -13,6 +13,7 @@ from atp_console import bodies
 from atp_console.actions import Scope
 from atp_console.desk import Desk
 from atp_console.paint import Line
+from atp_console.screens import taking
 from atp_console.screens.base import ConsoleScreen, Due, Go, Replay
 from atp_console.screens.dialogs import Item, Picker
 from atp_console.widgets.answer import Answer, AnswerPane
@@ -31,7 +32,7 @@ _MOST_MISSES = 6
 class PlayScreen(ConsoleScreen):
     """Screen 8."""
 
-    SCOPES = (Scope.LIST, Scope.PLAY)
+    SCOPES = (Scope.LIST, Scope.ROWS, Scope.PLAY)
     TAB = "play"
     NAME = "Playground"
 
@@ -234,11 +235,18 @@ class PlayScreen(ConsoleScreen):
         self.is_diff = not self.is_diff
         self.paint_all()
 
-    def do_play_copy(self) -> None:
-        """The text of the focused answer."""
+    def row_taken(self) -> object | None:
+        """The request behind the focused answer."""
         answer = self._selected()
-        if answer is not None and answer.text:
+        return answer.view if answer is not None else None
+
+    def do_copy(self) -> None:
+        """Something of the focused answer."""
+        answer = self._selected()
+        if answer is not None and answer.view is None and answer.text:
             self.copy("answer", answer.text)
+        else:
+            taking.copy_row(self, answer.text if answer is not None else "")
 
     def do_play_cancel(self) -> None:
         """Ends what is still running."""

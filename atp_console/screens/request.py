@@ -10,13 +10,15 @@ import msgspec
 from textual.app import ComposeResult
 from textual.containers import Container
 
-from atp_console import bodies, copying, frames, sent_text
+from atp_console import bodies, exports, frames, sent_text
 from atp_console import format as fmt
 from atp_console.actions import Scope
 from atp_console.desk import Desk
 from atp_console.paint import Line
 from atp_console.screens.base import LEAST_HEIGHT, Due
+from atp_console.screens import taking
 from atp_console.screens.request_acts import RequestActs
+from atp_console.screens.taking import Way
 from atp_console.widgets.columns import name
 from atp_console.widgets.pane import Pane
 from atp_console.widgets.request_panes import CandidatesPane, NumbersPane, TimelinePane
@@ -345,20 +347,26 @@ class RequestScreen(RequestActs):
         """No table here."""
         event.stop()
 
+    def row_taken(self) -> object | None:
+        """This one."""
+        return self.selected_request()
+
     def do_request_copy(self) -> None:
         """Copy menu."""
-        self.copy_request()
+        taking.copy_row(self)
 
     def do_request_export(self) -> None:
-        """Everything into a file."""
-        if self.detail is not None:
-            self.ask(self._export(self.detail))
+        """Into a file, in the form that is asked for."""
+        stem = f"atp-{safe_text(self.request_id, limit=60)}"
+        whole = Way("j", "JSON, everything known of it", "json", self._whole, stem)
+        taking.export_rows(self, [whole] if self.detail is not None else [])
 
-    async def _export(self, detail: RequestDetail) -> None:
+    async def _whole(self) -> str:
+        detail = self.detail
         whole = msgspec.to_builtins(detail)
-        if detail.request.state.is_final:
+        if detail is not None and detail.request.state.is_final:
             whole["sent"] = msgspec.to_builtins(await self._asked_sent(detail.request.id))
-        self.save(f"atp-{safe_text(detail.request.id, limit=60)}.json", lambda: copying.indented(whole))
+        return exports.as_json(whole)
 
     def do_request_replay(self) -> None:
         """Sends it again."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime
 
-from atp_console import bodies, copying
+from atp_console import bodies
 from atp_console.screens.base import ConsoleScreen, Go, Replay
 from atp_console.screens.dialogs import Choice, Item, Picker, Question
 from atp_console.widgets.columns import name, served_name
@@ -23,43 +23,6 @@ class RequestActs(ConsoleScreen):
     def stamp(self) -> str:
         """Now as part of a file name, UTC."""
         return datetime.fromtimestamp(self.desk.now(), UTC).strftime("%Y%m%d-%H%M%S")
-
-    def copy_request(self) -> None:
-        """Asks what to copy of the selected request."""
-        view = self.selected_request()
-        if view is None:
-            self.tell("No request is selected.")
-            return
-        items = [
-            Item("id", f"id  {name(view.id)}", "i"),
-            Item("curl", "curl  the request as a shell command", "c"),
-            Item("JSON", "JSON  everything known of it", "j"),
-            Item("text", "text  the readable answer", "t"),
-            Item("file", "file  the JSON into a file instead", "f"),
-        ]
-
-        def chosen(picked: str | None) -> None:
-            if picked == "id":
-                self.copy("id", view.id)
-            elif picked:
-                self.ask(self._copy_part(view.id, picked))
-
-        self.app.push_screen(Picker(self.desk.look, "Copy", items, is_searchable=False), chosen)
-
-    async def _copy_part(self, id: str, part: str) -> None:
-        detail = await self.desk.source.request(id)
-        engine = self.desk.state.engine
-        if part == "curl":
-            text = copying.curl(detail, engine.url if engine else "")
-            if not text:
-                self.tell("No curl: the request's body was not kept.", severity="warning")
-                return
-        else:
-            text = copying.as_text(detail) if part == "text" else copying.as_json(detail)
-        if part == "file":
-            self.save(f"atp-{name(id)}.json", lambda: text)
-        else:
-            self.copy(part, text)
 
     def cancel_request(self) -> None:
         """Asks, naming the request, and ends it."""

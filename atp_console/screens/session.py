@@ -26,7 +26,7 @@ _COLUMNS: tuple[Column[RequestView], ...] = tuple(one for one in REQUEST_COLUMNS
 class SessionScreen(SessionActing):
     """Opened with enter from Sessions."""
 
-    SCOPES = (Scope.LIST, Scope.SESSION)
+    SCOPES = (Scope.LIST, Scope.ROWS, Scope.SESSION)
     TAB = "sessions"
     NAME = "Session"
 

@@ -26,7 +26,7 @@ _TITLES = ("TIME", "ASKED → SERVED", "STATE", "TTFT", "TOTAL", "TOK/S", "IN", 
 class SessionsScreen(SessionActing, ListActs):
     """Screen 2."""
 
-    SCOPES = (Scope.LIST, Scope.TABLE, Scope.SESSIONS, Scope.SESSION)
+    SCOPES = (Scope.LIST, Scope.ROWS, Scope.TABLE, Scope.SESSIONS, Scope.SESSION)
     TAB = "sessions"
     NAME = "Sessions"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 from pathlib import Path
@@ -315,32 +314,6 @@ async def test_older_requests_are_fetched_at_the_end_of_the_list() -> None:
         await console.press("G", "G")
         assert console.app.desk.state.request_count == 344
         assert console.live.requests.selected_id == "req_0000001"
-
-
-async def test_copy_offers_id_curl_json_and_text() -> None:
-    async with driven(busy_source()) as console:
-        await console.press("j", "j", "y", "i")
-        assert console.app.clipboard == FAILOVER_ID
-        await console.press("y", "c")
-        assert console.app.clipboard.startswith("curl http://127.0.0.1:7443/v1/chat/completions")
-        assert "Bearer $ATP_KEY" in console.app.clipboard
-        await console.press("y", "j")
-        assert json.loads(console.app.clipboard)["request"]["id"] == FAILOVER_ID
-        await console.press("y", "t")
-        assert console.app.clipboard.startswith("The parser yields only when")
-
-
-async def test_export_writes_the_visible_rows(tmp_path: Path) -> None:
-    async with driven(busy_source(), output_dir=tmp_path) as console:
-        await console.press("z", "e", "c")
-        await console.press("e", "l")
-        names = _names(tmp_path)
-        assert names == ["atp-requests-20251009-085320.csv", "atp-requests-20251009-085320.jsonl"]
-        rows = list(csv.DictReader((tmp_path / names[0]).read_text().splitlines()))
-        assert [row["state"] for row in rows] == ["rejected", "truncated", "failed"]
-        lines = (tmp_path / names[1]).read_text().splitlines()
-        assert [json.loads(line)["state"] for line in lines] == ["rejected", "truncated", "failed"]
-        assert (tmp_path / names[0]).stat().st_mode & 0o077 == 0
 
 
 async def test_a_screenshot_writes_picture_and_text_and_never_overwrites(tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ async def test_an_act_leads_to_what_it_was_done_to_and_a_record_can_be_copied() 
     async with driven(_source(), size=(140, 40)) as console:
         await console.press("7")
         await console.until(lambda: "key.created" in console.text())
-        await console.press("tab", "y")
-        assert "act: request.cancelled" in console.app.clipboard
+        await console.press("tab", "y", "t")
+        assert "action: request.cancelled" in console.app.clipboard
         await console.press("enter")
         assert isinstance(console.app.screen, RequestScreen)

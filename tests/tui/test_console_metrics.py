@@ -118,7 +118,9 @@ async def test_an_export_has_a_line_per_step_and_a_failure_is_told(tmp_path: Pat
     source = _source()
     async with driven(source, size=(140, 40), output_dir=tmp_path) as console:
         screen = await _shown(console)
-        await console.press("e")
+        await console.press("y", "u")
+        assert console.app.clipboard == "http://127.0.0.1:7443/ui/?q=model%3D%22claude-sonnet-4-5%22"
+        await console.press("e", "w", "enter")
         (written,) = await _files(console)
         lines = written.splitlines()
         assert len(lines) == 61

@@ -1,13 +1,11 @@
-"""Texts that leave the console: harmless in a shell, a spreadsheet and a terminal."""
+"""Texts for the clipboard: harmless in a shell and a terminal."""
 
 from __future__ import annotations
 
-import csv
 import json
 import shlex
 
 from atp_console import copying
-from atp_engine.core.types import PriceState
 from atp_engine.core.views import RequestDetail, RequestView
 from tests.support.console import request_view
 
@@ -31,29 +29,6 @@ def test_without_a_body_there_is_no_curl() -> None:
     assert copying.curl(_detail(None), "http://x") == ""
 
 
-def test_csv_defuses_formulas_and_leaves_unknown_costs_empty() -> None:
-    rows = [
-        request_view(
-            asked='=HYPERLINK("http://evil")',
-            session_id="@x",
-            price_state=PriceState.UNKNOWN,
-            cost_nusd=0,
-            ttft_ms=None,
-        )
-    ]
-    (row,) = csv.DictReader(copying.rows_as_csv(rows).splitlines())
-    assert row["asked"].startswith("'=")
-    assert row["session_id"] == "'@x"
-    assert row["cost_nusd"] == ""
-    assert row["ttft_ms"] == ""
-    assert row["prompt_tokens"] == "41204"
-
-
-def test_jsonl_is_the_api_s_own_json() -> None:
-    lines = copying.rows_as_jsonl([request_view(id="a"), request_view(id="b")]).splitlines()
-    assert [json.loads(line)["id"] for line in lines] == ["a", "b"]
-
-
 def test_text_says_why_there_is_none() -> None:
     failed = request_view(error_message="\x1b[31mbroken")
     assert copying.as_text(_detail(None, None, failed)) == "broken"
@@ -61,5 +36,8 @@ def test_text_says_why_there_is_none() -> None:
     assert copying.as_text(_detail(None, '{"type":"message","content":"Hi"}')) == "Hi"
 
 
-def test_json_holds_everything() -> None:
-    assert json.loads(copying.as_json(_detail("{}")))["request"]["id"] == request_view().id
+def test_a_row_of_any_list_is_readable_line_by_line_and_says_nothing_of_what_is_not_there() -> None:
+    told = copying.fields_of(request_view(session_id="\x1b]52;c;x\x07cc-1", error_code="")).split("\n")
+    assert "session id: cc-1" in told
+    assert "asked: auto" in told
+    assert not any(line.startswith("error code") for line in told)
