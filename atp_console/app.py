@@ -94,9 +94,9 @@ class ConsoleApp(GlobalActs, inherit_bindings=False):
             place=place,
             is_readonly=is_readonly,
             output_dir=output_dir or chosen.export_dir or Path.cwd(),
-            keys=chosen.keys,
             url=url,
         )
+        self.desk.look.keys = chosen.keys
         self._bindings = chosen.keys.bindings((Scope.GLOBAL,))
         self._chosen, self._settings_file = chosen, settings_file
         self.owns_engine = owns_engine
@@ -216,7 +216,7 @@ class ConsoleApp(GlobalActs, inherit_bindings=False):
     def use(self, chosen: Settings) -> None:
         """From now on these settings count, on every screen."""
         self._chosen = chosen
-        self.desk.keys = chosen.keys
+        self.desk.look.keys = chosen.keys
         self.desk.output_dir = chosen.export_dir or self.desk.output_dir
         self._bindings = chosen.keys.bindings((Scope.GLOBAL,))
         for stack in self._screen_stacks.values():

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from atp_console.keymap import DEFAULT, Keymap
+from atp_console.keymap import Keymap
 from atp_console.look import Look
 from atp_console.preferences import Preferences
 from atp_console.source import EngineSource
@@ -38,9 +38,13 @@ class Desk:
     undo: Undo | None = None
     preferences: Preferences = field(default_factory=Preferences)
     """Columns and saved views."""
-    keys: Keymap = DEFAULT
     url: str = ""
     """Where a browser finds an engine that is not on this machine."""
+
+    @property
+    def keys(self) -> Keymap:
+        """Which key does what."""
+        return self.look.keys
 
     @property
     def address(self) -> str:

@@ -145,7 +145,7 @@ class GlobalActs(App[ExitChoice], inherit_bindings=False):
 
     def _jumped(self, picked: str | None) -> None:
         if picked:
-            self.action_act(picked)
+            self.perform(BY_ID[picked])
 
     def do_back(self) -> None:
         """One step back: inside the screen, else to the screen below."""

@@ -1,4 +1,4 @@
-"""How things are shown, shared by all widgets of one app: palette, glyphs, time zone.
+"""How things are shown, shared by all widgets of one app: palette, glyphs, time zone, names of keys.
 
 One mutable object: a change of theme replaces `palette`, and widgets repaint when they notice.
 """
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import tzinfo
 
 from atp_console.format import ASCII, UNICODE, Glyphs
+from atp_console.keymap import DEFAULT, Keymap
 from atp_console.theme import DEFAULT_THEME, THEMES, Palette, palette_of
 
 
@@ -19,6 +20,11 @@ class Look:
     palette: Palette
     glyphs: Glyphs
     zone: tzinfo | None = None
+    keys: Keymap = DEFAULT
+
+    def key(self, action_id: str) -> str:
+        """An action's key as it is shown in a text."""
+        return self.keys.label(action_id, is_ascii=self.is_ascii)
 
     @property
     def is_ascii(self) -> bool:

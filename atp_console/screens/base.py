@@ -100,6 +100,8 @@ class ConsoleScreen(Screen[None], inherit_bindings=False):
     def __init__(self, desk: Desk) -> None:
         super().__init__()
         self.desk = desk
+        self._heights: dict[Widget, Any] = {}
+        """Heights of their own that zoomed panes get back."""
         self.bind_keys()
         self._head = Bar(desk.look, self._header, id="header")
         self._foot = Bar(desk.look, self._footer, id="footer")
@@ -111,7 +113,7 @@ class ConsoleScreen(Screen[None], inherit_bindings=False):
 
     def key(self, action_id: str) -> str:
         """An action's key as it is shown in a text."""
-        return self.desk.keys.label(action_id, is_ascii=self.desk.look.is_ascii)
+        return self.desk.look.key(action_id)
 
     # --- what subclasses say
 
@@ -203,7 +205,7 @@ class ConsoleScreen(Screen[None], inherit_bindings=False):
         glyphs = look.glyphs
         brand: Line = [("ATP ", "accent"), (self.shown_name, "strong")]
         left: list[tuple[int, Line]] = [(0, brand + self.crumbs()), *self.vital_parts(width)]
-        tabs = self.tab_parts(width)
+        tabs: list[tuple[int, Line]] = [(0, words) for words, _ in self.tab_words(width)]
         right: Line = [("read-only" if self.desk.is_readonly else "rw", "warn" if self.desk.is_readonly else "muted")]
         right.append((f" {glyphs.dot} {self.desk.place}", "muted"))
         if state.engine is not None and state.engine.config_problems:
@@ -213,33 +215,29 @@ class ConsoleScreen(Screen[None], inherit_bindings=False):
             tabs.append((2, [(f"{glyphs.half} {safe_text(state.engine.warnings[0], limit=40)}{more}", "warn")]))
         return [titled(left, self.marks(), width, look), titled(tabs, right, width, look)]
 
-    def tab_parts(self, width: int) -> list[tuple[int, Line]]:
-        """The tabs of the header's second line."""
-        return [(0, words) for words, _ in self._tab_words(width)]
-
-    def _tab_words(self, width: int) -> list[tuple[Line, str]]:
-        """The words of each tab, with the tab."""
+    def tab_words(self, width: int) -> list[tuple[Line, str]]:
+        """The words of each tab of the header, this one marked, with the action that opens it."""
         gap = " " if width >= 100 else ""
         found: list[tuple[Line, str]] = []
         for title, tab in TABS:
-            key = self.key(f"screen.{tab}")
-            key = "" if key.startswith(":") and len(key) > 1 else key
+            action_id = f"screen.{tab}"
+            key = self.key(action_id) if self.desk.keys.keys_of(BY_ID[action_id]) else ""
             is_here = tab == self.shown_tab
             words: Line = [(f"{key}{gap}{title}", "key")] if is_here else [(key, "text"), (f"{gap}{title}", "muted")]
-            found.append((words, tab))
+            found.append((words, action_id))
         return found
 
     def tab_places(self, width: int) -> list[tuple[str, int, str]]:
-        """Tabs with the column of their key in the header's second line, and the key; those that fit."""
+        """The tabs that have room in the header's second line: action, column of the key, the key."""
         found: list[tuple[str, int, str]] = []
         shown = "".join(text for text, _ in self._header(width)[1])
         at = 0
-        for words, tab in self._tab_words(width):
+        for words, action_id in self.tab_words(width):
             text = "".join(part for part, _ in words)
             at = shown.find(text, at)
             if at < 0:
                 break
-            found.append((tab, at, self.key(f"screen.{tab}")))
+            found.append((action_id, at, self.key(action_id)))
             at += len(text)
         return found
 
@@ -390,6 +388,9 @@ class ConsoleScreen(Screen[None], inherit_bindings=False):
         node: Widget | None = pane
         while isinstance(node, Widget) and node is not self:
             node.add_class("-zoomed")
+            if "height" in node.styles.inline.get_rules():
+                self._heights[node] = node.styles.inline.height
+                node.styles.inline.clear_rule("height")
             node = node.parent if isinstance(node.parent, Widget) else None
         self.call_after_refresh(self.paint_all)
 
@@ -400,6 +401,8 @@ class ConsoleScreen(Screen[None], inherit_bindings=False):
         self.remove_class("-zoom")
         for node in self.query(".-zoomed"):
             node.remove_class("-zoomed")
+            if node in self._heights:
+                node.styles.height = self._heights.pop(node)
         self.call_after_refresh(self.paint_all)
         return True
 

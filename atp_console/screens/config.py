@@ -60,7 +60,7 @@ class ConfigScreen(ConsoleScreen):
         self.versions = Table[ConfigVersion](look, _columns(), lambda one: str(one.number), id="config-versions")
         self.versions.heading_of = lambda: (
             [("History", "title")],
-            [("R", "key"), (" roll back to the selected", "muted")],
+            [(self.key("config.rollback"), "key"), (" roll back to the selected", "muted")],
         )
         self.versions.empty_of = lambda: [[], [("No version is kept yet.", "muted")]]
         self.version_diff = TextView(look, self._version_heading, id="config-version-diff")
@@ -195,7 +195,7 @@ class ConfigScreen(ConsoleScreen):
         self.diff.set_lines(_diff_lines(_unified(before, self.editor.text)))
 
     def _verdict_heading(self) -> tuple[Line, Line]:
-        right: Line = [("F8", "key"), (" next problem", "muted")] if self.report.problems else []
+        right: Line = [(self.key("config.problem"), "key"), (" next problem", "muted")] if self.report.problems else []
         return [("Problems" if self.report.problems else "What it would do", "title")], right
 
     def _diff_heading(self) -> tuple[Line, Line]:
@@ -270,7 +270,7 @@ class ConfigScreen(ConsoleScreen):
         if self._checked != self.editor.text:
             return
         if not self.report.is_valid:
-            self.tell("It has problems; F8 goes to the next one.", severity="error")
+            self.tell(f"It has problems; {self.key('config.problem')} goes to the next one.", severity="error")
             self.do_config_problem()
             return
         changes = [safe_text(str(one), limit=120) for one in self.report.changes[:6]]

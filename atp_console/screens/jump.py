@@ -18,11 +18,12 @@ from atp_console.actions import BY_ID
 from atp_console.desk import Desk
 from atp_console.look import Look
 from atp_console.paint import Line, PaintedStrip
-from atp_console.screens.base import ConsoleScreen
+from atp_console.screens.base import TABS, ConsoleScreen
 from atp_console.screens.modal import Modal
 from atp_console.widgets.bars import Bar
 from atp_console.widgets.pane import Pane
 
+_TAB_IDS = tuple(f"screen.{tab}" for _, tab in TABS)
 _LETTERS = "asdfghjklwertuiopzxcvbnm"
 """Home row first; no q, which leaves everywhere."""
 
@@ -41,8 +42,8 @@ class Target:
 def targets_of(screen: ConsoleScreen) -> list[Target]:
     """The tabs whose key is one character, then what can have the focus, from top to bottom."""
     found = [
-        Target(label, x, 1, action_id=f"screen.{tab}")
-        for tab, x, label in screen.tab_places(screen.size.width)
+        Target(label, x, 1, action_id=action_id)
+        for action_id, x, label in screen.tab_places(screen.size.width)
         if len(label) == 1
     ]
     taken = {one.character for one in found}
@@ -113,8 +114,12 @@ class Jump(Modal[str]):
         event.stop()
         target = next((one for one in self.targets if one.character == event.character), None)
         if target is None:
-            if event.key in ("escape", "q", *self._desk.keys.keys_of(BY_ID["jump"])):
+            keys = self._desk.keys
+            if event.key in ("escape", "q", *keys.keys_of(BY_ID["jump"])):
                 self.answer("")
+            for tab in _TAB_IDS:  # a tab that has no room in the header has its key all the same
+                if event.key in keys.keys_of(BY_ID[tab]):
+                    self.answer(tab)
             return
         if target.widget is not None:
             target.widget.focus()

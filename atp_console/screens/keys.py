@@ -49,7 +49,10 @@ class KeysScreen(ListActs):
         self.keys = Table[KeySummary](look, keys.usual, lambda one: one.id, id="key-rows")
         self.set_up_list(self.keys, keys)
         self.keys.heading_of = self._heading
-        self.keys.empty_of = lambda: [[], [("No key is known. ", "text"), ("c", "key"), (" makes one.", "muted")]]
+        self.keys.empty_of = lambda: [
+            [],
+            [("No key is known. ", "text"), (self.key("key.create"), "key"), (" makes one.", "muted")],
+        ]
         self.windows = Table[WindowView](look, windows.usual, _window_id, id="window-rows")
         self.set_up_list(self.windows, windows)
         self.windows.heading_of = lambda: ([("Windows", "title"), (f" {len(self.windows.model)}", "text")], [])

@@ -205,7 +205,10 @@ class LiveScreen(SavedViews):
 
     def _nothing_matches(self) -> list[Line]:
         if self.listing.is_narrowed:
-            return [[], [("Nothing matches. ", "text"), ("esc", "key"), (" shows everything again.", "muted")]]
+            return [
+                [],
+                [("Nothing matches. ", "text"), (self.key("back"), "key"), (" shows everything again.", "muted")],
+            ]
         return [[], [("No requests are held here.", "muted")]]
 
     # --- actions

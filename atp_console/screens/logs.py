@@ -135,7 +135,13 @@ class LogsScreen(ListActs):
     def _verdict(self, width: int) -> list[Line]:
         found = len(self.logs.model) + len(self.acts.model)
         total = len(self._lines) + len(self._acts)
-        return [[(f"{fmt.grouped(found)} of {fmt.grouped(total)}", "text"), ("  esc", "key"), (" clear", "muted")]]
+        return [
+            [
+                (f"{fmt.grouped(found)} of {fmt.grouped(total)}", "text"),
+                (f"  {self.key('back')}", "key"),
+                (" clear", "muted"),
+            ]
+        ]
 
     # --- acts
 

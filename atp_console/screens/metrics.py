@@ -143,7 +143,7 @@ class MetricsScreen(ConsoleScreen):
     def _fit(self, rows: int) -> None:
         """The table is as high as its rows, up to half of the screen; the rest goes to the charts."""
         height = min(max(rows, 3) + 3, self.size.height // 2)
-        if self._fitted != height:
+        if self._fitted != height and not self.has_class("-zoom"):
             self._fitted = height
             self.groups.styles.height = height
 
@@ -197,7 +197,11 @@ class MetricsScreen(ConsoleScreen):
             return [[], [("Reading ...", "muted")]]
         return [
             [],
-            [("No request in this window. ", "text"), ("]", "key"), (" takes a longer one.", "muted")],
+            [
+                ("No request in this window. ", "text"),
+                (self.key("window.longer"), "key"),
+                (" takes a longer one.", "muted"),
+            ],
         ]
 
     # --- actions

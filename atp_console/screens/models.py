@@ -73,7 +73,7 @@ class ModelsScreen(ListActs):
     def _fit(self, rows: int) -> None:
         """The list is as high as its rows, up to half of the screen; the rest goes to the selected one."""
         height = min(max(rows, 3) + 3, self.size.height // 2)
-        if self._fitted != height:
+        if self._fitted != height and not self.has_class("-zoom"):
             self._fitted = height
             self.deployments.styles.height = height
 
@@ -132,7 +132,11 @@ class ModelsScreen(ListActs):
 
     def do_model_drain(self) -> None:
         """No new calls, after a question."""
-        self._ask_switch("drain", "Drain it?", "It gets no new calls; those in flight go on. c takes it back.")
+        self._ask_switch(
+            "drain",
+            "Drain it?",
+            f"It gets no new calls; those in flight go on. {self.key('model.close')} takes it back.",
+        )
 
     def do_model_enable(self) -> None:
         """Disables after a question, enables at once."""
@@ -140,7 +144,9 @@ class ModelsScreen(ListActs):
         if selected is not None and not selected.is_enabled:
             self.ask(self._switch(selected.key, "enable"))
         else:
-            self._ask_switch("disable", "Disable it?", "Routes leave it out until E enables it again.")
+            self._ask_switch(
+                "disable", "Disable it?", f"Routes leave it out until {self.key('model.enable')} enables it again."
+            )
 
     def do_model_close(self) -> None:
         """The circuit closed, every rest over."""
@@ -150,7 +156,9 @@ class ModelsScreen(ListActs):
 
     def do_model_open(self) -> None:
         """The circuit open, after a question."""
-        self._ask_switch("open", "Open its circuit?", "It gets no calls until c closes the circuit.")
+        self._ask_switch(
+            "open", "Open its circuit?", f"It gets no calls until {self.key('model.close')} closes the circuit."
+        )
 
     def do_model_play(self) -> None:
         """A prompt for it."""

@@ -44,7 +44,10 @@ class PlayScreen(ConsoleScreen):
         self.is_diff = False
         self._is_asking = False
         self.prompt = TextArea(
-            id="prompt", compact=True, highlight_cursor_line=False, placeholder="a prompt; ^s sends it, esc leaves it"
+            id="prompt",
+            compact=True,
+            highlight_cursor_line=False,
+            placeholder=f"a prompt; {self.key('play.send')} sends it, esc leaves it",
         )
         self.panes = [AnswerPane(look, id=f"answer-{place}") for place in range(MOST_MODELS)]
 
@@ -163,7 +166,7 @@ class PlayScreen(ConsoleScreen):
         """Sends the prompt to every chosen model."""
         text = self.prompt.text[:_PROMPT_CAP]
         if not text.strip():
-            self.tell("Write a prompt first: i puts the cursor there.")
+            self.tell(f"Write a prompt first: {self.key('play.edit')} puts the cursor there.")
             self.set_focus(self.prompt)
             return
         self.answers = [Answer(model, "") for model in self.models]
@@ -230,7 +233,7 @@ class PlayScreen(ConsoleScreen):
     def do_play_compare(self) -> None:
         """Each answer against the first one, or plain again."""
         if len(self.answers) < 2:
-            self.tell("Two answers are needed: m chooses another model.")
+            self.tell(f"Two answers are needed: {self.key('play.models')} chooses another model.")
             return
         self.is_diff = not self.is_diff
         self.paint_all()

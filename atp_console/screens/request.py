@@ -243,15 +243,15 @@ class RequestScreen(RequestActs):
             parts.append((2, [(f"{glyphs.tries} {view.tries} attempts", "warn")]))
         return parts
 
-    def tab_parts(self, width: int) -> list[tuple[int, Line]]:
+    def tab_words(self, width: int) -> list[tuple[Line, str]]:
         """Its own tabs by their letters."""
         gap = " " if width >= 100 else ""
-        parts: list[tuple[int, Line]] = []
+        found: list[tuple[Line, str]] = []
         for tab, title in zip(_TABS, _TITLES, strict=True):
             key = self.key(f"tab.{tab}")
             words: Line = [(f"{key}{gap}{title}", "key")]
-            parts.append((0, words if tab == self.tab else [(key, "text"), (f"{gap}{title}", "muted")]))
-        return parts
+            found.append((words if tab == self.tab else [(key, "text"), (f"{gap}{title}", "muted")], f"tab.{tab}"))
+        return found
 
     def marks(self) -> Line:
         """The neighbours in the session."""

@@ -40,7 +40,13 @@ class SessionActing(ConsoleScreen):
             opposite = "pause" if view.hold == "paused" else "drop"
             self._act_session(view, "resume", undo=opposite)
             return
-        self._ask_session(view, "pause", "Pause it?", "New requests get 503 until p lets it go on.", undo="resume")
+        self._ask_session(
+            view,
+            "pause",
+            "Pause it?",
+            f"New requests get 503 until {self.key('session.pause')} lets it go on.",
+            undo="resume",
+        )
 
     def do_session_end(self) -> None:
         """Cancels what is in flight and forgets it."""
@@ -54,7 +60,8 @@ class SessionActing(ConsoleScreen):
         """Cancels what is in flight and refuses the rest."""
         view = self.chosen_session()
         if view is not None:
-            meaning = "What is in flight is cancelled, and everything new of it gets 403 until p lets it go on."
+            until = f"until {self.key('session.pause')} lets it go on."
+            meaning = f"What is in flight is cancelled, and everything new of it gets 403 {until}"
             self._ask_session(view, "drop", "Drop it?", meaning, undo="resume")
 
     def do_session_pin(self) -> None:
@@ -151,7 +158,7 @@ class SessionActing(ConsoleScreen):
                 desk.state.sessions[again.id] = again
 
             desk.undo = Undo(f"{act} of session {name(view.id)}", take_back)
-        self.tell(f"{name(view.id)}: {act} done." + (" u takes it back." if undo else ""))
+        self.tell(f"{name(view.id)}: {act} done." + (f" {self.key('undo')} takes it back." if undo else ""))
         self.paint_all()
 
 

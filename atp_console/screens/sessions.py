@@ -91,16 +91,19 @@ class SessionsScreen(SessionActing, ListActs):
         if selected is None:
             return [("Requests", "title")], []
         left: Line = [("Requests of", "title"), (f" {name(selected.id)}", "text")]
-        return left, [("enter", "key"), (" opens the session", "muted")]
+        return left, [(self.key("list.open"), "key"), (" opens the session", "muted")]
 
     def _empty(self) -> list[Line]:
         if self._words:
-            return [[], [("No session has these words. ", "text"), ("esc", "key"), (" shows all again.", "muted")]]
+            return [
+                [],
+                [("No session has these words. ", "text"), (self.key("back"), "key"), (" shows all again.", "muted")],
+            ]
         return [[], [("No session yet: they appear with their first request.", "muted")]]
 
     def _verdict(self, width: int) -> list[Line]:
         found = f"{fmt.grouped(len(self.sessions.model))} of {fmt.grouped(len(self.desk.state.sessions))}"
-        return [[(found, "text"), ("  esc", "key"), (" clear", "muted")]]
+        return [[(found, "text"), (f"  {self.key('back')}", "key"), (" clear", "muted")]]
 
     def on_filter_bar_typed(self, event: FilterBar.Typed) -> None:
         """Every word must occur."""

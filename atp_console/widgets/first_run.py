@@ -51,7 +51,7 @@ class FirstRunPane(Pane):
             pastes = [safe_text(line, limit=_LINE_CAP) for line in connection.lines]
             shown = pastes if is_roomy else pastes[:1]
             for place, paste in enumerate(shown):
-                head = f"y{number} " if not place else "   "
+                head = f"{self.look.key('copy')}{number} " if not place else "   "
                 title = safe_text(connection.name, limit=30) if not place else ""
                 lines.append([(head, "key"), (f"{title:<{label}}", "text"), (paste, "accent")])
             if not is_roomy and len(pastes) > 1:
@@ -86,7 +86,7 @@ class FirstRunPane(Pane):
         lines: list[Line] = []
         if not self._is_readonly:
             how = " through the simulated model" if width >= _ROOMY else ""
-            lines.append([(" t ", "key"), (f" send a test request{how}: a row appears at once", "text")])
-        lines.append([(" y ", "key"), (" copy one of the lines above", "text")])
-        lines.append([(" ? ", "key"), (" every key of this screen", "text")])
+            lines.append([(f" {self.look.key('test')} ", "key"), (f" send a test request{how}: a row appears at once", "text")])
+        lines.append([(f" {self.look.key('copy')} ", "key"), (" copy one of the lines above", "text")])
+        lines.append([(f" {self.look.key('help')} ", "key"), (" every key of this screen", "text")])
         return lines

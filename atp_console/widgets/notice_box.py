@@ -70,7 +70,7 @@ class NoticeBox(Pane, can_focus=False):
         comes_back = "" if link.is_refused else "; everything comes back by itself"
         told.append([(f"Trying again every {link.retry_s:g} s{comes_back}.", "muted")])
         told += [[(piece, "muted")] for piece in hints[:2]]
-        told.append([("ctrl+q", "key"), (" quit", "muted")])
+        told.append([(self.look.key("quit"), "key"), (" quit", "muted")])
         return [[], *told] if len(told) < height else told
 
 

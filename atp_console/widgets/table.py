@@ -312,7 +312,7 @@ class Table(Pane, Generic[T]):
         if not len(self.model) and self.marked and self.marked.is_only:
             words: Line = [
                 ("  None of the marked rows is here now. ", "text"),
-                ("esc", "key"),
+                (self.look.key("back"), "key"),
                 (" shows all.", "muted"),
             ]
             return [*strips, strip_of([], width, palette), strip_of(words, width, palette)]
