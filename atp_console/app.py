@@ -37,7 +37,7 @@ from atp_console.screens.base import ConsoleScreen, Due
 from atp_console.settings import Settings
 from atp_console.source import AttachedSource, EngineSource, ReadOnlySource
 from atp_console.state import ConsoleState
-from atp_console.theme import DEFAULT_THEME, OWN_THEMES, THEMES, palette_of
+from atp_console.theme import DEFAULT_THEME, OWN_THEMES, THEMES, field_colours, palette_of
 from atp_console.widgets.pane import Pane
 from atp_engine.client.endpoint import Endpoint
 from atp_engine.client.engine_client import connect
@@ -228,6 +228,11 @@ class ConsoleApp(GlobalActs, inherit_bindings=False):
         self._tell_problems()
         self.screen.refresh_bindings()
         self.paint_now()
+
+    def get_css_variables(self) -> dict[str, str]:
+        """As the theme has them, and what our style sheet adds."""
+        variables = super().get_css_variables()
+        return {**variables, **field_colours(variables)}
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Without the filter for ANSI colours: everything here is painted in true colours."""

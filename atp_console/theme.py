@@ -6,6 +6,7 @@ of Textual work as well, except its two ANSI ones, whose colours cannot be check
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rich.style import Style
@@ -14,6 +15,8 @@ from textual.theme import BUILTIN_THEMES, Theme
 
 DEFAULT_THEME = "atp-dark"
 MIN_CONTRAST = 4.5
+HIGH_CONTRAST = 7.0
+"""What the theme `atp-contrast` keeps instead."""
 _RULE_CONTRAST = 1.6
 
 OWN_THEMES = (
@@ -90,6 +93,7 @@ def palette_of(theme: Theme) -> Palette:
     def named(name: str, fallback: str = "foreground") -> Color:
         return Color.parse(system.get(name) or system[fallback]).with_alpha(1.0)
 
+    least = HIGH_CONTRAST if theme.name == "atp-contrast" else MIN_CONTRAST
     base, text = named("background"), named("foreground")
     accent = named("accent", "primary") if theme.name in _OWN else named("primary")
     grounds = {
@@ -118,8 +122,7 @@ def palette_of(theme: Theme) -> Palette:
     styles: dict[str, dict[str, Style]] = {}
     for ground, behind in grounds.items():
         colours[ground] = {
-            role: lifted(colour, behind, _RULE_CONTRAST if role == "rule" else MIN_CONTRAST)
-            for role, colour in wanted.items()
+            role: lifted(colour, behind, _RULE_CONTRAST if role == "rule" else least) for role, colour in wanted.items()
         }
         styles[ground] = {
             role: Style(
@@ -131,6 +134,23 @@ def palette_of(theme: Theme) -> Palette:
             for role, colour in colours[ground].items()
         }
     return Palette(styles, colours, grounds)
+
+
+def field_colours(variables: Mapping[str, str]) -> dict[str, str]:
+    """Colours of what Textual paints itself (text fields, messages in the corner), from a theme's variables."""
+
+    def named(name: str) -> Color:
+        return Color.parse(variables[name]).with_alpha(1.0)
+
+    base, text, surface, panel = named("background"), named("foreground"), named("surface"), named("panel")
+    chosen = surface.blend(named("primary"), 0.3)
+    return {
+        "atp-field": lifted(text, surface, MIN_CONTRAST).hex6,
+        "atp-hint": lifted(base.blend(text, 0.58), surface, MIN_CONTRAST).hex6,
+        "atp-chosen": chosen.hex6,
+        "atp-on-chosen": lifted(text, chosen, MIN_CONTRAST).hex6,
+        "atp-told": lifted(text, panel, MIN_CONTRAST).hex6,
+    }
 
 
 def lifted(colour: Color, behind: Color, ratio: float) -> Color:

@@ -98,9 +98,9 @@ class Jump(Modal[str]):
 
     def _words(self, width: int) -> list[Line]:
         tabs = sum(1 for one in self.targets if one.action_id)
-        line: Line = [(" Jump  ", "title"), ("a letter", "key"), (" focuses its pane", "muted")]
+        line: Line = [(" Jump  ", "title"), ("a letter", "key"), (" focuses", "muted")]
         if tabs:
-            line += [("  the tab's key", "key"), (" opens its screen", "muted")]
+            line += [("  a tab's key", "key"), (" opens", "muted")]
         line += [("  esc", "key"), (" leaves", "muted")]
         return [line]
 

@@ -15,8 +15,8 @@ from atp_console import format as fmt
 from atp_console.actions import Scope
 from atp_console.desk import Desk
 from atp_console.paint import Line
-from atp_console.screens.base import LEAST_HEIGHT, Due
 from atp_console.screens import taking
+from atp_console.screens.base import LEAST_HEIGHT, Due
 from atp_console.screens.request_acts import RequestActs
 from atp_console.screens.taking import Way
 from atp_console.widgets.columns import name

@@ -63,9 +63,9 @@ def copy_row(screen: ConsoleScreen, text: str = "") -> None:
         readable = "the readable answer" if isinstance(row, RequestView) else "its fields, line by line"
         items.append(Item("text", f"text  {readable}", "t"))
         if subject.path:
-            items.append(Item("URL", f"URL  its page in the dashboard: {name(subject.path)}", "u"))
+            items.append(Item("URL", "URL  its page in the dashboard", "u"))
     if view_path:
-        items.append(Item("list URL", "list URL  this list in the dashboard, filtered alike", "l"))
+        items.append(Item("list URL", "list URL  this list, filtered alike, in the dashboard", "l"))
     if subject is not None:
         items.append(Item("file", "file  the JSON into a file instead", "f"))
     if not items:

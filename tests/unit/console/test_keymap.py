@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from argparse import ArgumentParser
 from pathlib import Path
 
 import pytest
 
 from atp_console.actions import ACTIONS, BY_ID
+from atp_console.commands import keymap as command
+from atp_console.commands.command import Place
 from atp_console.key_names import UnknownKey, key_label, key_named
 from atp_console.keymap import DEFAULT, KEPT
 from atp_console.screens import catalog
@@ -143,6 +147,38 @@ def test_a_file_that_is_not_there_or_not_text_does_no_harm(tmp_path: Path) -> No
     assert "cannot be read" in str(read(tmp_path, catalog.SCOPES, THEMES).problems[0])
     (tmp_path / "ok.toml").write_bytes(b'\xef\xbb\xbfexport_dir = "."\r\nascii = true\r\n')
     assert read(tmp_path / "ok.toml", catalog.SCOPES, THEMES) == Settings(is_ascii=True, export_dir=tmp_path)
+
+
+def test_the_command_lists_every_action_and_says_what_is_wrong(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "console.toml"
+    place = Place(tmp_path, tmp_path, lambda: pytest.fail("no engine is needed"), settings_file=file)
+    parser = ArgumentParser()
+    command.declare(parser)
+    assert command.run(place, parser.parse_args([])) == 0
+    said = capsys.readouterr().out
+    assert f"{file}: not there" in said
+    assert all(f" {action.id} " in said for action in ACTIONS)
+    file.write_text('[keys]\nfreeze = "f"\nerrors = ["f6", "ctrl+e"]\ntheme = "f7"\n')
+    assert command.run(place, parser.parse_args([])) == 2
+    out, err = capsys.readouterr()
+    assert "* errors " in out
+    assert "f6 ^e" in out
+    assert err.startswith(f"{file}:2:1: keys.freeze: f is follow already")
+    assert command.run(place, parser.parse_args([str(file), "--json"])) == 2
+    told = json.loads(capsys.readouterr().out)
+    assert told["problems"][0]["line"] == 2
+    assert {one["id"]: one["keys"] for one in told["actions"]}["theme"] == ["f7"]
+    assert len(told["actions"]) == len(ACTIONS)
+
+
+def test_the_sample_is_right() -> None:
+    sample = Path(__file__).parents[3] / "sample_config" / "console.toml"
+    chosen = read(sample, catalog.SCOPES, THEMES)
+    assert chosen.problems == ()
+    stated = {line.split(" = ")[0] for line in sample.read_text().splitlines() if line[:1].isalpha()}
+    assert stated >= {"theme", "ascii", "export_dir"}
 
 
 def test_labels_are_short() -> None:

@@ -5,7 +5,17 @@ from __future__ import annotations
 import pytest
 from textual.color import Color
 
-from atp_console.theme import DEFAULT_THEME, GROUNDS, MIN_CONTRAST, ROLES, THEMES, contrast, lifted, palette_of
+from atp_console.theme import (
+    DEFAULT_THEME,
+    GROUNDS,
+    MIN_CONTRAST,
+    ROLES,
+    THEMES,
+    contrast,
+    field_colours,
+    lifted,
+    palette_of,
+)
 
 
 @pytest.mark.parametrize("name", sorted(THEMES))
@@ -17,6 +27,27 @@ def test_every_role_reaches_the_contrast_on_every_ground(name: str) -> None:
         for role, colour in palette.colours[ground].items():
             if role != "rule":
                 assert contrast(colour, behind) >= MIN_CONTRAST, (ground, role)
+
+
+@pytest.mark.parametrize("name", sorted(THEMES))
+def test_text_fields_and_messages_reach_it_too(name: str) -> None:
+    variables = THEMES[name].to_color_system().generate()
+    own = {key: Color.parse(value) for key, value in field_colours(variables).items()}
+    surface, panel = (Color.parse(variables[key]).with_alpha(1.0) for key in ("surface", "panel"))
+    for text, behind in (
+        (own["atp-field"], surface),
+        (own["atp-hint"], surface),
+        (own["atp-on-chosen"], own["atp-chosen"]),
+        (own["atp-told"], panel),
+    ):
+        assert contrast(text, behind) >= MIN_CONTRAST
+
+
+def test_one_theme_has_high_contrast() -> None:
+    palette = palette_of(THEMES["atp-contrast"])
+    for ground, behind in palette.grounds.items():
+        for role in set(ROLES) - {"rule"}:
+            assert contrast(palette.colours[ground][role], behind) > 6.99, (ground, role)
 
 
 def test_at_least_twenty_themes_are_offered() -> None:
