@@ -59,7 +59,7 @@ async def test_an_engine_that_is_killed_comes_back_within_two_seconds_and_a_revo
             assert (await engine.admin("POST", f"/admin/tokens/{token_id}/revoke")).status == 200
             text = await _lost(console, "Token refused")
             assert "--token-file" in text
-            assert "ctrl+q quit" in text
+            assert "^q quit" in text
             await console.press("q")
             assert "Token refused" in console.text(), "every screen tells it"
         await _lost(console, "Engine away")

@@ -79,7 +79,7 @@ async def test_hostile_text_in_bodies_frames_and_headers_is_only_text(tmp_path: 
         assert "[bold red]markup[/]" in console.text(), "markup is shown, not obeyed"
         await console.press("G")
         assert _is_harmless(console.text())
-        await console.press("E")
+        await console.press("E", "j", "enter")
         written = _written(tmp_path)
         assert written["request"]["id"] == written["sent"]["request_id"] == FAILOVER_ID
 
