@@ -86,7 +86,8 @@ class FirstRunPane(Pane):
         lines: list[Line] = []
         if not self._is_readonly:
             how = " through the simulated model" if width >= _ROOMY else ""
-            lines.append([(f" {self.look.key('test')} ", "key"), (f" send a test request{how}: a row appears at once", "text")])
+            words = f" send a test request{how}: a row appears at once"
+            lines.append([(f" {self.look.key('test')} ", "key"), (words, "text")])
         lines.append([(f" {self.look.key('copy')} ", "key"), (" copy one of the lines above", "text")])
         lines.append([(f" {self.look.key('help')} ", "key"), (" every key of this screen", "text")])
         return lines
