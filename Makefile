@@ -4,6 +4,7 @@
 #   make test     every test; the real-browser ones skip themselves where no Chromium is found
 #                 (`make check test` runs the unit tests once, with all the others)
 #   make bench    measured figures        make samples   write the generated sample configs anew
+#   make scorecard   the 25 checks of the console, from tests and measurements (calm machine)
 #   make clients  real SDKs and coding agents, from npm and PyPI into a cache, against an engine: a table
 #   make lock     write the lock files anew (needs uv)
 
@@ -18,10 +19,10 @@ LOCK := uv pip compile pyproject.toml --group build --universal --python-version
 	--no-annotate --custom-compile-command "make lock" --quiet --upgrade
 CHECKED := atp_engine atp_console tests
 
-.PHONY: run test check static unit bench clients samples lock clean help
+.PHONY: run test check static unit bench scorecard clients samples lock clean help
 
 help:
-	@sed -n '2,9s/^#  *//p' Makefile
+	@sed -n '2,10s/^#  *//p' Makefile
 
 run: $(VENV)/.run-ready
 	@exec $(BIN)/atp-console $(ARGS)
@@ -42,6 +43,9 @@ unit: $(VENV)/.test-ready
 
 bench: $(VENV)/.test-ready
 	$(BIN)/python -m tests.bench $(ARGS)
+
+scorecard: $(VENV)/.test-ready
+	@$(BIN)/python -m tests.scorecard $(ARGS)
 
 clients: $(VENV)/.test-ready
 	@$(BIN)/python -m tests.clients $(ARGS)

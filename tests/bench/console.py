@@ -42,11 +42,11 @@ MOST_ADDED_P99_MS = 2.0
 
 
 class Console:
-    """`atp-console attach` on a data directory, in a pseudo-terminal of its own."""
+    """`atp-console` in a pseudo-terminal of its own."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._data_dir = engine.folder / "data"
-        self._home = engine.folder
+    def __init__(self, home: Path, *arguments: str) -> None:
+        self._home = home
+        self._arguments = arguments
         self._process: subprocess.Popen[bytes] | None = None
         self._terminal = -1
         self._reader: threading.Thread | None = None
@@ -54,10 +54,15 @@ class Console:
         self.screen = b""
         """The last of what it painted."""
 
+    @classmethod
+    def attached(cls, engine: Engine) -> Self:
+        """One that is attached to this engine."""
+        return cls(engine.folder, "attach", "--data-dir", str(engine.folder / "data"))
+
     def __enter__(self) -> Self:
         self._terminal, child = pty.openpty()
         fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
-        command = [sys.executable, "-m", "atp_console", "attach", "--data-dir", str(self._data_dir)]
+        command = [sys.executable, "-m", "atp_console", *self._arguments]
         environment = {**os.environ, "HOME": str(self._home), "TERM": "xterm-256color", "COLORTERM": "truecolor"}
         self._process = subprocess.Popen(  # noqa: S603 - our own program
             command, stdin=child, stdout=child, stderr=child, env=environment, start_new_session=True
@@ -85,6 +90,15 @@ class Console:
         """Process id of the console."""
         assert self._process is not None
         return self._process.pid
+
+    def until(self, *wanted: bytes, within_s: float = 20.0) -> float:
+        """Waits until all of it was painted; returns the monotonic time at which it was."""
+        deadline = time.monotonic() + within_s
+        while not all(text in self.screen for text in wanted):
+            if time.monotonic() > deadline:
+                raise SystemExit(f"the console never painted {wanted}: {self.screen[-2000:]!r}")
+            time.sleep(0.002)
+        return time.monotonic()
 
     def _read(self) -> None:
         """A terminal that is always ready; answers nothing."""
@@ -161,7 +175,7 @@ def main() -> int:
                         if not is_watched:
                             alone.append(side(spec, engine, None, arguments.seconds))
                             continue
-                        with Console(engine) as console:
+                        with Console.attached(engine) as console:
                             time.sleep(SETTLE_S)
                             watched.append(side(spec, engine, console, arguments.seconds))
                             screen = console.screen
