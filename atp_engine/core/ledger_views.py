@@ -32,6 +32,8 @@ class LedgerLine(msgspec.Struct, frozen=True):
     cost_nusd: int | None
     """None when the price is unknown."""
     price_state: str
+    service_tier: str = ""
+    """The tier that the vendor says it served at; empty for the standard one."""
 
 
 class LedgerPage(msgspec.Struct, frozen=True):

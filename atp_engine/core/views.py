@@ -94,6 +94,8 @@ class RequestDetail(msgspec.Struct, frozen=True):
     """What its caller thought of the answer, oldest first."""
     would_cost: tuple[WouldCost, ...] = ()
     """Its tokens at each candidate whose price is known, in the decision's order."""
+    is_pinned: bool = False
+    """Its bodies and ledger lines stay until it is unpinned."""
 
 
 class RequestPage(msgspec.Struct, frozen=True):

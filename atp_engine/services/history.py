@@ -101,6 +101,7 @@ class History:
             next_id=place.next_id if place else "",
             feedback=await self._feedback.of(request_id),
             would_cost=_would_cost(self._runtime.current.table, record.decision, record.attempts),
+            is_pinned=self._bodies.is_pinned(request_id),
         )
 
     async def _kept(self, view: RequestView) -> tuple[bytes | None, bytes | None]:

@@ -26,7 +26,8 @@ _PAGE = """
     SELECT line, requests.id, line % 1000, started_at, key_id, session_id, route, a.deployment, a.provider, a.model,
         outcome, a.duration_ms, input_tokens, a.output_tokens, a.cache_read_tokens, cache_write_tokens,
         cache_write_1h_tokens, a.reasoning_tokens, is_estimated,
-        CASE WHEN a.price_state = 'unknown' THEN NULL ELSE a.cost_nusd END, a.price_state
+        CASE WHEN a.price_state = 'unknown' THEN NULL ELSE a.cost_nusd END, a.price_state,
+        coalesce(service_tier, '')
     FROM attempts AS a
     CROSS JOIN requests ON requests.number = line / 1000
     CROSS JOIN kinds ON kinds.id = requests.kind
