@@ -149,7 +149,7 @@ class RequestScreen(RequestActs):
 
     async def _show_body(self, view: TextView, body: str | None) -> None:
         if not body:
-            view.set_lines([[(self._no_body(), "muted")]])
+            view.set_lines([self._no_answer() if view is self.response_body else [(self._no_body(), "muted")]])
             return
         read = bodies.as_sent if self._is_raw else bodies.readable
         await self._lay_out(view, lambda: read(body), len(body))
@@ -196,6 +196,14 @@ class RequestScreen(RequestActs):
         if self._sent is None or self._sent.request_id != id:
             self._sent = await self.desk.source.sent(id)
         return self._sent
+
+    def _no_answer(self) -> Line:
+        """The error that the client got instead, if it got one."""
+        view = self.detail.request if self.detail else None
+        if view is None or not view.state.is_final or not view.error_message:
+            return [(self._no_body(), "muted")]
+        words = safe_text(f"{view.http_status} {view.error_code}: {view.error_message}", limit=600)
+        return [(f"{self.desk.look.glyphs.bad} {words}", "bad")]
 
     def _no_body(self) -> str:
         view = self.detail.request if self.detail else None

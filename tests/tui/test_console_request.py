@@ -92,7 +92,9 @@ async def test_what_is_not_known_yet_is_said_and_what_is_refused_can_be_asked_ag
         assert isinstance(screen, RequestScreen)
         assert screen.request_id == OPEN_ID
         assert "It is kept when the request is over." in console.text()
-        await console.press("q", "q", "j", "j", "enter")
+        await console.press("q", "q", "j", "j", "j", "j", "j", "enter", "d")
+        assert "429 rate_limited: 60 requests a minute are used up." in console.text()
+        await console.press("q", "q", "k", "k", "k", "enter")
         kept = source.sent_views.pop(FAILOVER_ID)
         await console.press("f")
         assert "No such request." in console.text()
