@@ -56,6 +56,12 @@ deployments = ["fast"]
         ),
         ('[limits]\ntime_zone = "../../etc/passwd"', 9, "is no time zone that is known here"),
         ("assume_price = { input = -1, output = 2 }", 8, "routes.auto.assume_price.input: must be at least 0"),
+        ("assume_price = { input = nan, output = 2 }", 8, "routes.auto.assume_price.input: must be a finite number"),
+        (
+            "assume_price = { input = 1, output = 2, tiers = { flex = -0.5 } }",
+            8,
+            "routes.auto.assume_price.tiers.flex: must be greater than 0",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_with_its_line(lines: str, line: int, words: str) -> None:
