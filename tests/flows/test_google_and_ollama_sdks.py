@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from base64 import b64decode
 from collections.abc import AsyncIterator
@@ -17,7 +18,7 @@ from google.genai import errors, types
 from tests.support import wire_cases_gemini as gemini_wire
 from tests.support import wire_cases_ollama as ollama_wire
 from tests.support.running import SIMULATED, Running, running, upstream_config
-from tests.support.upstream import Upstream, answer, chunked
+from tests.support.upstream import Upstream, answer, chunked, hang
 from tests.support.wire_cases import PIXEL
 
 pytestmark = pytest.mark.filterwarnings("ignore:Inheritance class:DeprecationWarning")  # of aiohttp, by the SDK
@@ -135,13 +136,12 @@ async def _embed(engine: Running) -> None:
         assert (await client.embeddings("vectors", "one")).embedding
         with pytest.raises(ollama.ResponseError, match="input"):
             await client.embed("vectors", "")
-    for version in ("v1", "v1beta"):
-        async with google(engine, version) as models:
-            sized = types.EmbedContentConfig(output_dimensionality=8, task_type="RETRIEVAL_QUERY")
-            batch = await models.embed_content(model="vectors", contents=["one", "two"], config=sized)
-            assert [len(vector.values) for vector in batch.embeddings] == [8, 8]
-            with pytest.raises(errors.ClientError, match="parts"):
-                await models.embed_content(model="vectors", contents="")
+    async with google(engine, "v1") as models:
+        sized = types.EmbedContentConfig(output_dimensionality=8, task_type="RETRIEVAL_QUERY")
+        batch = await models.embed_content(model="vectors", contents=["one", "two"], config=sized)
+        assert [len(vector.values) for vector in batch.embeddings] == [8, 8]
+        with pytest.raises(errors.ClientError, match="parts"):
+            await models.embed_content(model="vectors", contents="")
     single = await engine.post("/v1beta/models/vectors:embedContent", {"content": {"parts": [{"text": "one"}]}})
     assert len(single.json()["embedding"]["values"]) > 8
     kept = await engine.post("/api/embed", {"model": "vectors", "input": "one", "truncate": True})
@@ -283,3 +283,32 @@ async def test_an_ollama_server_serves_its_own_sdk_and_others_line_by_line(tmp_p
             assert (refused.status, "not found" in refused.json()["error"]) == (404, True)
         assert {request.target for request in upstream.requests} == {"/api/chat"}
         assert json.loads(upstream.requests[0].body)["model"] == "model-up"
+
+
+async def test_both_sdks_stand_refusals_silence_and_a_hundred_calls_at_once(tmp_path: Path) -> None:
+    async with running(tmp_path, SIMULATED) as engine, google(engine) as models, llama(engine) as client:
+        with pytest.raises(errors.ClientError) as limited:
+            await models.generate_content(model="sim-fast", contents="[[sim:429 retry=90]] hi")
+        assert (limited.value.code, limited.value.status) == (429, "RESOURCE_EXHAUSTED")
+        slow: list[Any] = [{"role": "user", "content": "[[sim:429 retry=90]] hi"}]
+        with pytest.raises(ollama.ResponseError) as refused:
+            await client.chat("sim-fast", slow)
+        assert refused.value.status_code == 429
+        asked = [models.generate_content(model="sim-instant", contents=f"Say {place}") for place in range(50)]
+        said = [client.chat("sim-instant", [{"role": "user", "content": f"Say {place}"}]) for place in range(50)]
+        answers, told = await asyncio.gather(asyncio.gather(*asked), asyncio.gather(*said))
+        assert all(answer.text for answer in answers)
+        assert all(answer.message.content for answer in told)
+
+
+async def test_both_sdks_are_told_when_an_upstream_stays_silent(tmp_path: Path) -> None:
+    async with Upstream(hang()) as upstream:
+        limits = "[routes.auto.timeouts]\ntotal_s = 0.2\n"
+        config = upstream_config({"up": upstream.port}, dialect="gemini", extra=limits)
+        async with running(tmp_path, config) as engine, google(engine) as models, llama(engine) as client:
+            with pytest.raises(errors.ServerError) as late:
+                await models.generate_content(model="auto", contents="hi")
+            assert (late.value.code, late.value.status) == (504, "DEADLINE_EXCEEDED")
+            with pytest.raises(ollama.ResponseError) as silent:
+                await client.chat("auto", [{"role": "user", "content": "hi"}])
+            assert silent.value.status_code == 504
