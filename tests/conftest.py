@@ -9,7 +9,6 @@ import pytest
 
 _SHARE = 4
 _LEAST_EXAMPLES = 20
-_GC_THRESHOLDS = (20_000, 10, 50)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -40,7 +39,6 @@ def _shorten(test: object) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """What collecting made stays: no collection of garbage has to walk it again, and it comes seldom."""
+    """What collecting made stays: no collection of garbage has to walk it again."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(*_GC_THRESHOLDS)

@@ -35,6 +35,7 @@ from tests.support.until import until
 
 P = ParamSpec("P")
 _QUIET_ROUNDS = 4
+_MOST_ROUNDS = 4
 _MOST_PAINTS = 20
 _A_MOMENT_S = 0.005
 _parse_rules = Stylesheet._parse_rules
@@ -157,13 +158,14 @@ class Driver:
     async def settle(self) -> None:
         """Returns when nothing asked for is outstanding and everything known is painted."""
         await self.pilot.pause()
-        is_settled = False
-        while not is_settled:
+        for _ in range(_MOST_ROUNDS):  # about an open request the console asks on and on
             heard = self._heard
             self.app.paint_now()
             await self.pilot.pause()
             is_settled = not self._is_asking() and self._heard == heard
             await self.until(lambda: not self._is_asking())
+            if is_settled:
+                return
 
     def _is_asking(self) -> bool:
         state = self.app.desk.state

@@ -6,6 +6,7 @@ size of each kind of screen.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,6 +34,11 @@ _PICTURES = {
 _PICTURE_WIDTH = 140
 
 Golden = Callable[[Driver, str], None]
+
+
+def pytest_collection_finish() -> None:
+    """Consoles make much and let go of it in bulk: garbage is looked for seldom, as in a real console."""
+    gc.set_threshold(20_000, 10, 50)
 
 
 @pytest.fixture(autouse=True)
