@@ -50,25 +50,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
-    places = argparse.ArgumentParser(add_help=False)
+def _shared(default: str | None = None) -> tuple[argparse.ArgumentParser, ...]:
+    """Where things are, how the server listens, how the console looks. A command takes them with a default of
+    SUPPRESS: what was said before its name stands unless it is said again after it."""
+    places, server, look = (argparse.ArgumentParser(add_help=False, argument_default=default) for _ in range(3))
     places.add_argument("--config", type=Path, metavar="FILE", help="config file (default: the XDG config directory)")
     places.add_argument("--data-dir", type=Path, metavar="DIR", help="data directory (default: the XDG data directory)")
-    server = argparse.ArgumentParser(add_help=False)
     server.add_argument("--host", help="address to listen on (default: the config's, 127.0.0.1)")
     server.add_argument("--port", type=_port, help="port to listen on (default: the config's, 7443)")
     server.add_argument("--log-level", choices=["debug", "info", "warning", "error"], help="lowest level logged")
-    look = argparse.ArgumentParser(add_help=False)
     look.add_argument("--readonly", action="store_true", help="look only: no act is possible")
     look.add_argument("--ascii", action="store_true", help="letters instead of symbols")
     look.add_argument("--theme", help="a Textual theme by name")
     look.add_argument("--settings", type=Path, metavar="FILE", help="the console's own settings: keys, colours")
+    return places, server, look
 
+
+def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
+    places, server, look = _shared(argparse.SUPPRESS)
     parser = argparse.ArgumentParser(
         prog="atp-console",
         description="A local-first LLM traffic router with a live console.",
         epilog=_EPILOG,
-        parents=[places, server, look],
+        parents=_shared(),
     )
     parser.set_defaults(run=_console)
     commands = parser.add_subparsers(title="commands", metavar="")

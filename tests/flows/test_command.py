@@ -198,6 +198,12 @@ def test_status_tells_the_vital_signs(home: Home, engine: Served) -> None:
     assert str(home.config_file) in ran.out
 
 
+def test_where_things_are_may_be_said_before_the_command_too(empty: Home, engine: Served) -> None:
+    for place in (("--data-dir", str(engine.data_dir), "status"), ("status", "--data-dir", str(engine.data_dir))):
+        ran = run(empty, *place)
+        assert (ran.code, engine.url in ran.out) == (0, True), ran.said
+
+
 async def test_the_dashboards_link_lets_in_once(home: Home, engine: Served) -> None:
     ran = run(home, "dashboard")
     assert ran.code == 0
