@@ -6,7 +6,6 @@ The body is the vendor's batch with the path's model as a member (`api/gemini` a
 
 from __future__ import annotations
 
-import hashlib
 import struct
 from base64 import b64decode, b64encode
 from typing import Any
@@ -18,10 +17,10 @@ from atp_engine.core.types import Dialect, RequestFacts, TokenUsage
 from atp_engine.dialects import json_text
 from atp_engine.dialects.bridge import Reply, StreamTap, UpstreamBody
 from atp_engine.dialects.counts import Number, count
-from atp_engine.dialects.estimate import BYTES_PER_TOKEN, estimate_tokens
+from atp_engine.dialects.estimate import BYTES_PER_TOKEN
 from atp_engine.dialects.faults import fault_from_event
 from atp_engine.dialects.fields import INT, ITEMS, STR, STRINGS, Dropped, Fields, compact
-from atp_engine.dialects.openai_embeddings import MOST_INPUTS, read_wanted
+from atp_engine.dialects.openai_embeddings import MOST_INPUTS, facts_of, read_wanted
 from atp_engine.dialects.openai_embeddings import tap as no_stream
 from atp_engine.dialects.passthrough import LOST
 
@@ -120,23 +119,7 @@ def _text(fields: Fields) -> str:
 def read_facts(body: bytes, bytes_per_token: float = BYTES_PER_TOKEN) -> RequestFacts:
     """The facts of a batch, as those of OpenAI's; raises InvalidRequest whose `param` names the field."""
     wanted = read_wanted_batch(body)
-    size = sum([len(text.encode("utf-8", "replace")) for text in wanted.texts])
-    return RequestFacts(
-        model=wanted.model,
-        is_stream=False,
-        has_tools=False,
-        has_images=False,
-        wants_json=False,
-        wants_usage=False,
-        wants_reasoning=False,
-        max_output_tokens=0,
-        prompt_bytes=size,
-        prompt_tokens_estimate=estimate_tokens(size, bytes_per_token),
-        message_count=len(wanted.texts),
-        session_hint="",
-        prefix_seed=hashlib.sha256(b"embeddings\0" + wanted.model.encode("utf-8", "replace")).digest(),
-        is_embedding=True,
-    )
+    return facts_of(wanted.model, wanted.texts, bytes_per_token)
 
 
 def _named(model: str) -> str:

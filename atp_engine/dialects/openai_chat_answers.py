@@ -186,7 +186,7 @@ class _Encoder:
                 self._usage = usage
                 return b""
             case ir.Ended():
-                return self._end()
+                return ending(self._head, self._usage if self._wants_usage else None)
 
     def _delta(
         self, delta: dict[str, Any], finish_reason: str | None = None, logprobs: tuple[msgspec.Raw, ...] = ()
@@ -198,11 +198,13 @@ class _Encoder:
             chunk["usage"] = None
         return frame(msgspec.json.encode(chunk))
 
-    def _end(self) -> bytes:
-        done = frame(b"[DONE]")
-        if self._usage is None or not self._wants_usage:
-            return done
-        return frame(msgspec.json.encode({**self._head, "choices": [], "usage": usage_fields(self._usage)})) + done
+
+def ending(head: dict[str, Any], usage: TokenUsage | None) -> bytes:
+    """What ends a stream of OpenAI's chunks: those without choices tell the usage, if it is wanted."""
+    done = frame(b"[DONE]")
+    if usage is None:
+        return done
+    return frame(msgspec.json.encode({**head, "choices": [], "usage": usage_fields(usage)})) + done
 
 
 def stream_decoder(request_id: str) -> StreamDecoder:

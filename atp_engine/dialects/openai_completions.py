@@ -17,7 +17,7 @@ from atp_engine.core.types import TokenUsage
 from atp_engine.dialects import ir
 from atp_engine.dialects.codec import StreamEncoder
 from atp_engine.dialects.fields import BOOL, COUNT, FLOAT, INT, RAW, STR, STR_OR_STRINGS, Fields
-from atp_engine.dialects.openai_chat_answers import FINISH
+from atp_engine.dialects.openai_chat_answers import FINISH, ending
 from atp_engine.dialects.openai_chat_wire import usage_fields
 from atp_engine.dialects.reading import NULL
 from atp_engine.dialects.sse import frame
@@ -132,15 +132,9 @@ class _Encoder:
             case ir.UsageReported(usage):
                 self._usage = usage
             case ir.Ended():
-                return self._end()
+                return ending(self._head, self._usage if self._wants_usage else None)
         return b""
 
     def _chunk(self, text: str, finish_reason: str | None) -> bytes:
         choice = {"text": text, "index": 0, "logprobs": None, "finish_reason": finish_reason}
         return frame(msgspec.json.encode({**self._head, "choices": [choice]}))
-
-    def _end(self) -> bytes:
-        done = frame(b"[DONE]")
-        if self._usage is None or not self._wants_usage:
-            return done
-        return frame(msgspec.json.encode({**self._head, "choices": [], "usage": usage_fields(self._usage)})) + done

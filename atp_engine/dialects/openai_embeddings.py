@@ -105,14 +105,20 @@ def _input(raw: bytes) -> str | _Input:
 
 
 def read_facts(body: bytes, bytes_per_token: float = BYTES_PER_TOKEN) -> RequestFacts:
-    """The facts of an embeddings request; raises InvalidRequest whose `param` names the field.
+    """The facts of an embeddings request; raises InvalidRequest whose `param` names the field."""
+    wanted = read_wanted(body)
+    facts = facts_of(wanted.model, wanted.texts, bytes_per_token, wanted.tokens)
+    return msgspec.structs.replace(facts, is_base64=True) if wanted.is_base64 else facts
+
+
+def facts_of(model: str, texts: tuple[str, ...], bytes_per_token: float, tokens: int = 0) -> RequestFacts:
+    """The facts of texts to embed; `tokens` counts those that were given as such.
 
     One program's embeddings of a model are a session: they have no conversation to tell them apart.
     """
-    wanted = read_wanted(body)
-    size = sum([len(text.encode("utf-8", "replace")) for text in wanted.texts])
+    size = sum([len(text.encode("utf-8", "replace")) for text in texts])
     return RequestFacts(
-        model=wanted.model,
+        model=model,
         is_stream=False,
         has_tools=False,
         has_images=False,
@@ -121,12 +127,11 @@ def read_facts(body: bytes, bytes_per_token: float = BYTES_PER_TOKEN) -> Request
         wants_reasoning=False,
         max_output_tokens=0,
         prompt_bytes=size,
-        prompt_tokens_estimate=wanted.tokens or estimate_tokens(size, bytes_per_token),
-        message_count=len(wanted.texts),
+        prompt_tokens_estimate=tokens or estimate_tokens(size, bytes_per_token),
+        message_count=len(texts),
         session_hint="",
-        prefix_seed=hashlib.sha256(b"embeddings\0" + wanted.model.encode("utf-8", "replace")).digest(),
+        prefix_seed=hashlib.sha256(b"embeddings\0" + model.encode("utf-8", "replace")).digest(),
         is_embedding=True,
-        is_base64=wanted.is_base64,
     )
 
 
