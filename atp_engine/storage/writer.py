@@ -38,6 +38,10 @@ _LOOK_PAGES = 250
 """After about this much written the sizes are read anew."""
 
 
+_LOG_LOOK_PAGES = 100
+"""As `_LOOK_PAGES`, for the size of the log: looking costs more than a small commit should."""
+
+
 class Chore(msgspec.Struct, eq=False):
     """Work in a transaction of its own, due whenever a table has got `every` more rows."""
 
@@ -85,7 +89,7 @@ class Writer:
         self._pages = 0
         self._seen_pages = _LOOK_PAGES
         self._most_pages = self._limited_to = 0
-        self._most_log_bytes = 0
+        self._most_log_bytes = self._log_pages = 0
         self._log = path.with_name(f"{path.name}-wal")
         self._page_size = int(connection.execute("PRAGMA page_size").fetchone()[0])
         self.relief: Callable[[sqlite3.Connection], None] | None = None
@@ -216,10 +220,12 @@ class Writer:
         if self._most_pages != self._limited_to:
             self._limited_to = self._most_pages
             connection.execute(f"PRAGMA max_page_count={self._most_pages or 0xFFFFFFFE}")
-        if self._most_log_bytes and _size(self._log) > self._most_log_bytes:
-            (is_held, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-            if is_held:
-                raise LogHeld("a long read holds the log of commits, which is as long as it may be")
+        if self._most_log_bytes and self._log_pages >= _LOG_LOOK_PAGES:
+            if _size(self._log) > self._most_log_bytes:
+                (is_held, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                if is_held:
+                    raise LogHeld("a long read holds the log of commits, which is as long as it may be")
+            self._log_pages = 0
 
     def _has_relieved(self, error: Exception) -> bool:
         """Makes room where that can be; False when it cannot, or did not help."""
@@ -254,6 +260,7 @@ class Writer:
         pages = 6 + len(batch) // 8  # about what a commit adds to the log
         self._pages += pages
         self._seen_pages += pages
+        self._log_pages += pages
         loop: asyncio.AbstractEventLoop | None = None
         done: list[tuple[Waiter, Exception | None]] = []
         for place, write in enumerate(batch):
