@@ -18,38 +18,33 @@ from atp_engine.storage.stretches import SIZE, wrong_sums
 _AT_ONCE = 8 * SIZE
 _CACHE_KB = 16_384
 _CUT = "SELECT coalesce(max(value), 0) FROM marks WHERE name = 'ledger_cut'"
+_ADD = ", ".join(f"sum({column}) AS {column}" for column in COLUMNS)
 _LIST = ", ".join(COLUMNS)
-_PRESENT = ", ".join(f"kept.{column}, said.{column}" for column in COLUMNS)
-_DIFFERS = " OR ".join(f"kept.{column} IS NOT said.{column}" for column in COLUMNS)
-_ADD = ", ".join(f"{column} = {column} + excluded.{column}" for column in COLUMNS)
-_FINEST = {by: STEPS[steps_of(by)[0]] for by in BY}
-"""Seconds of the finest step of each kind of name."""
 # The statements below are put together from the constants of this module and of `rollups` alone.
-_MAKE = "CREATE TEMP TABLE {table}(starts_at, name, " + _LIST + ", PRIMARY KEY (starts_at, name)) WITHOUT ROWID"
-_KEEP = f"""
-    INSERT INTO temp.{{table}} SELECT minute / {{width}} * {{width}}, {{name}}, {SUMS}
-    FROM temp.fresh_lines WHERE true GROUP BY 1, 2
-    ON CONFLICT(starts_at, name) DO UPDATE SET {_ADD}
+_MAKE = (
+    *MAKE_FRESH,
+    f"CREATE TEMP TABLE said(minute, key_id, route, deployment, {_LIST})",
+    f"CREATE TEMP TABLE said_of_sessions(starts_at, name, {_LIST})",
+    f"CREATE TEMP TABLE said_by(starts_at, name, {_LIST})",
+)
+_KEEP = (
+    f"INSERT INTO temp.said SELECT minute, key_id, route, deployment, {SUMS} FROM temp.fresh_lines GROUP BY 1, 2, 3, 4",  # noqa: S608
+    f"""
+    INSERT INTO temp.said_of_sessions
+    SELECT minute / 3600 * 3600, session_id, {SUMS} FROM temp.fresh_lines GROUP BY 1, 2
+    """,  # noqa: S608
+    "DELETE FROM temp.fresh_lines",
+)
+_COMPARE = f"""
+    SELECT starts_at, name, {_ADD} FROM (
+        SELECT starts_at, name, {_LIST} FROM rollups WHERE step = :step AND by = :by AND starts_at >= :since
+        UNION ALL
+        SELECT starts_at / :width * :width, name, {", ".join(f"-{column}" for column in COLUMNS)}
+        FROM temp.{{table}} WHERE starts_at >= :since
+    ) GROUP BY 1, 2 HAVING {" OR ".join(f"sum({column}) <> 0" for column in COLUMNS)} ORDER BY 1, 2 LIMIT :most
 """  # noqa: S608
-_WIDEN = f"""
-    INSERT INTO temp.wider SELECT starts_at / ? * ?, name, {", ".join(f"sum({column})" for column in COLUMNS)}
-    FROM temp.{{table}} GROUP BY 1, 2
-"""  # noqa: S608
-_OTHERS = f"""
-    SELECT kept.starts_at, kept.name, {_PRESENT} FROM rollups AS kept
-    LEFT JOIN temp.{{table}} AS said ON said.starts_at = kept.starts_at AND said.name = kept.name
-    WHERE step = :step AND by = :by AND kept.starts_at >= :since AND ({_DIFFERS}) ORDER BY 1, 2 LIMIT :most
-"""  # noqa: S608
-_MISSING = f"""
-    SELECT said.starts_at, said.name, {_PRESENT} FROM temp.{{table}} AS said
-    LEFT JOIN rollups AS kept
-        ON kept.step = :step AND kept.by = :by AND kept.starts_at = said.starts_at AND kept.name = said.name
-    WHERE said.starts_at >= :since AND kept.attempts IS NULL ORDER BY 1, 2 LIMIT :most
-"""  # noqa: S608
-_COUNTS = """
-    SELECT (SELECT count(*) FROM rollups WHERE step = :step AND by = :by AND starts_at >= :since),
-        (SELECT count(*) FROM temp.{table} WHERE starts_at >= :since)
-"""
+_COUNT = "SELECT count(*) FROM rollups WHERE step = ? AND by = ? AND starts_at >= ?"
+_KEPT = f"SELECT {_LIST} FROM rollups WHERE step = ? AND by = ? AND starts_at = ? AND name = ?"  # noqa: S608
 
 
 def check(connection: sqlite3.Connection, most: int) -> tuple[int, list[Difference]]:
@@ -58,29 +53,23 @@ def check(connection: sqlite3.Connection, most: int) -> tuple[int, list[Differen
     connection.execute(f"PRAGMA cache_size=-{_CACHE_KB}")
     connection.execute(f"PRAGMA temp.cache_size=-{_CACHE_KB}")
     connection.execute("PRAGMA temp_store=FILE")
-    for statement in MAKE_FRESH:
+    for statement in _MAKE:
         connection.execute(statement)
-    for by in BY:
-        connection.execute(_MAKE.format(table=f"said_{by}"))
-    connection.execute(_MAKE.format(table="wider"))
     reader = _Lines(connection)
     compared, found = reader.read_all(most)
     for by in BY:
         with _snapshot(connection):
             reader.catch_up()  # in the snapshot that is compared
-            table = f"said_{by}"
+            table = "said_of_sessions" if by == "session" else "said_by"
+            if by != "session":
+                connection.execute("DELETE FROM temp.said_by")
+                connection.execute(
+                    f"INSERT INTO temp.said_by SELECT minute, {BY[by]}, {SUMS} FROM temp.said GROUP BY 1, 2"  # noqa: S608
+                )
             for step in steps_of(by):
-                if STEPS[step] != _FINEST[by]:
-                    connection.execute("DELETE FROM temp.wider")
-                    connection.execute(_WIDEN.format(table=table), (STEPS[step], STEPS[step]))
-                    table = "wider"
                 count, wrong = _compared(connection, table, step, by, most)
                 compared += count
                 found += wrong
-                if table == "wider" and STEPS[step] != max(STEPS.values()):
-                    connection.execute(f"DELETE FROM temp.said_{by}")  # noqa: S608 - our own names
-                    connection.execute(f"INSERT INTO temp.said_{by} SELECT * FROM temp.wider")  # noqa: S608
-                    table = f"said_{by}"
     return compared, found[:most]
 
 
@@ -121,9 +110,8 @@ class _Lines:
         (mark,) = connection.execute(f"SELECT {MARK}").fetchone()
         until = min(mark, self._through + most)
         connection.execute(TAKE_LINES, {"after": self._through, "until": until})
-        for by, name in BY.items():
-            connection.execute(_KEEP.format(table=f"said_{by}", width=_FINEST[by], name=name))
-        connection.execute("DELETE FROM temp.fresh_lines")
+        for statement in _KEEP:
+            connection.execute(statement)
         is_more = bool(until == self._through + most)
         self._through = max(self._through, until)
         return is_more
@@ -145,13 +133,10 @@ def _compared(
     (cut,) = connection.execute(_CUT).fetchone()
     since = max(int(cut), kept_since(connection, step, by))
     asked = {"step": step, "by": by, "since": since, "width": STEPS[step], "most": most}
-    kept, said = connection.execute(_COUNTS.format(table=table), asked).fetchone()
-    rows = connection.execute(_OTHERS.format(table=table), asked).fetchall()
-    if kept != said or rows:
-        rows += connection.execute(_MISSING.format(table=table), asked).fetchall()
     found = []
-    for starts_at, name, *figures in rows[:most]:
-        pairs = zip(COLUMNS, figures[::2], figures[1::2], strict=True)
-        wrong = {column: (has or 0, should or 0) for column, has, should in pairs if has != should}
+    for starts_at, name, *more in connection.execute(_COMPARE.format(table=table), asked).fetchall():
+        kept = connection.execute(_KEPT, (step, by, starts_at, name)).fetchone() or [0] * len(COLUMNS)
+        wrong = {column: (has, has - off) for column, has, off in zip(COLUMNS, kept, more, strict=True) if off}
         found.append(Difference(f"{step} {starts_at} of {by} {name or '-'}", wrong))
-    return kept, found
+    (count,) = connection.execute(_COUNT, (step, by, since)).fetchone()
+    return count, found
