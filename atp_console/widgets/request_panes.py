@@ -324,7 +324,7 @@ def _facts(detail: RequestDetail, look: Look, served: DeploymentView | None) -> 
     ]
     if detail.dropped_fields:
         words = ", ".join(safe_text(field, limit=60) for field in detail.dropped_fields)
-        facts.append(("dropped", [(words, "warn")]))
+        facts.insert(3, ("dropped", [(words, "warn")]))
     if view.error_code or view.error_message:
         facts.insert(
             1, ("error", [(safe_text(f"{view.error_code} {view.error_message}".strip(), limit=_MESSAGE_CAP), "bad")])
