@@ -34,6 +34,7 @@ from atp_console.look import look_for
 from atp_console.preferences import Preferences
 from atp_console.screens import catalog
 from atp_console.screens.base import ConsoleScreen, Due
+from atp_console.screens.modal import Modal
 from atp_console.settings import Settings
 from atp_console.source import AttachedSource, EngineSource, ReadOnlySource
 from atp_console.state import ConsoleState
@@ -131,12 +132,17 @@ class ConsoleApp(GlobalActs, inherit_bindings=False):
 
     def on_key(self, event: events.Key) -> None:
         """A key that came for where the focus was goes to the field where it is now: people type ahead."""
-        field = self.focused
-        if event is self._sent_on or not event.is_printable or not isinstance(field, Input | TextArea):
+        if event is self._sent_on or not event.is_printable or not self.screen_stack:
             return
-        event.prevent_default()
-        self._sent_on = events.Key(event.key, event.character)
-        field.post_message(self._sent_on)
+        field, top = self.focused, self.screen
+        again = events.Key(event.key, event.character)
+        if isinstance(field, Input | TextArea):
+            event.prevent_default()
+            self._sent_on = again
+            field.post_message(again)
+        elif field is None and isinstance(top, Modal):
+            event.prevent_default()
+            top.early.append(again)
 
     async def on_unmount(self) -> None:
         """Closes the connections."""

@@ -59,7 +59,7 @@ class Chooser(Modal[str], Generic[T]):
     def on_mount(self) -> None:
         """The list has the focus."""
         self._fit()
-        self.rows.focus()
+        self.start_in(self.rows)
         self.rows.go(0)
 
     def on_resize(self) -> None:

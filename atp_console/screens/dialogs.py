@@ -93,7 +93,7 @@ class Question(Modal[str]):
     def on_mount(self) -> None:
         """As high as its text."""
         self._fit()
-        self._pane.focus()
+        self.start_in(self._pane)
 
     def on_resize(self) -> None:
         """The text wraps anew."""
@@ -224,7 +224,7 @@ class Picker(Modal[str]):
     def on_mount(self) -> None:
         """As high as its items, up to the screen."""
         self._fit()
-        self.set_focus(self.query_one("#picker-input" if self._is_searchable else "#picker-list"))
+        self.start_in(self.query_one("#picker-input" if self._is_searchable else "#picker-list"))
         self._table.go(0)
 
     def on_resize(self) -> None:

@@ -64,7 +64,7 @@ class Form(Modal[dict[str, str]]):
         frame = self.query_one("#form")
         frame.styles.width = min(66, max(30, self.size.width - 4))
         frame.styles.height = min(2 * len(self._fields) + 3, self.size.height)
-        self.set_focus(self.query(Input).first())
+        self.start_in(self.query(Input).first())
         for bar in self.query(Bar):
             bar.repaint()
 

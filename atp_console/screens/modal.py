@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from typing import Generic, TypeVar
 
+from textual import events
 from textual.screen import ModalScreen
+from textual.widget import Widget
+from textual.widgets import Input
 
 T = TypeVar("T")
 
@@ -17,6 +20,19 @@ class Modal(ModalScreen[T], Generic[T]):
     """Base of all dialogs."""
 
     is_answered = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.early: list[events.Key] = []
+        """What was typed before there was anything to type into."""
+
+    def start_in(self, widget: Widget) -> None:
+        """Puts the focus there at the start; a field gets what was typed early, a question is never answered by it."""
+        self.set_focus(widget)
+        if isinstance(widget, Input):
+            for key in self.early:
+                widget.post_message(key)
+        self.early.clear()
 
     def answer(self, value: T) -> None:
         """Closes the dialog with this answer; the first one counts."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from textual import events
+from textual.widgets import Input
 
 from atp_console import shots
 from atp_console.app import ConsoleApp
@@ -147,6 +148,15 @@ async def test_what_is_typed_right_after_the_slash_is_the_filters_however_fast_i
         await console.until(lambda: console.live.filter_bar.input.value != "")
         await console.settle()
         assert console.live.filter_bar.input.value == "tfz"
+
+
+async def test_what_is_typed_before_the_palette_is_there_is_searched_for() -> None:
+    async with driven(busy_source()) as console:
+        for key in ("question_mark", *"freeze"):
+            console.app.post_message(events.Key(key, "?" if key == "question_mark" else key))
+        await console.until(lambda: isinstance(console.app.screen, Picker))
+        await console.settle()
+        assert console.app.screen.query_one(Input).value == "freeze"
 
 
 async def test_an_answer_that_is_typed_twice_is_given_once() -> None:
