@@ -16,8 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from atp_engine.config.paths import make_private_dir, write_private
-from atp_engine.core.errors import ConfigError
+from atp_console.files import replace
 
 FILE_CAP = 256 * 1_024
 VIEWS_CAP = 100
@@ -129,10 +128,7 @@ class Preferences:
             changes = list(self._pending)
             if not changes:
                 return
-            try:
-                make_private_dir(path.parent)
-            except ConfigError as error:
-                raise OSError(str(error)) from None
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             try:
                 kept = _read(path)
             except ValueError:
@@ -141,7 +137,7 @@ class Preferences:
                 kept = Kept()
             for change in changes:
                 kept = change(kept)
-            write_private(path, msgspec.json.format(msgspec.json.encode(kept), indent=2) + b"\n")
+            replace(path, msgspec.json.format(msgspec.json.encode(kept), indent=2).decode() + "\n")
             del self._pending[: len(changes)]
 
 

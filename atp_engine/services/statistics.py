@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
 from collections.abc import Callable, Iterable
 
 from atp_engine.core.errors import InvalidRequest, StorageError
@@ -49,12 +48,13 @@ class Statistics:
         step_s = WINDOWS[name] / STEPS
         first = int(self._clock.now() // step_s) + 1 - STEPS  # steps begin on whole multiples, so they stand still
 
-        def read(connection: sqlite3.Connection) -> MetricsView:
-            found = traffic(connection, first * step_s, step_s, STEPS, group)
+        def shown(found: Traffic) -> MetricsView:
             points, groups = _points(found, first), _groups(found.groups, first)
             return MetricsView(name, step_s, first * step_s, group, points, groups, found.is_partial)
 
-        view = await self._database.read(read)
+        view = await self._database.read(
+            lambda connection: shown(traffic(connection, first * step_s, step_s, STEPS, group))
+        )
         self._kept[name, group] = (now, view)
         return view
 
