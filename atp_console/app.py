@@ -142,7 +142,8 @@ class ConsoleApp(GlobalActs, inherit_bindings=False):
             field.post_message(again)
         elif field is None and isinstance(top, Modal):
             event.prevent_default()
-            top.early.append(again)
+            self._sent_on = again
+            top.take_early(again)
 
     async def on_unmount(self) -> None:
         """Closes the connections."""

@@ -23,16 +23,24 @@ class Modal(ModalScreen[T], Generic[T]):
 
     def __init__(self) -> None:
         super().__init__()
-        self.early: list[events.Key] = []
-        """What was typed before there was anything to type into."""
+        self._early: list[events.Key] = []
+        self._field: Input | None = None
 
     def start_in(self, widget: Widget) -> None:
         """Puts the focus there at the start; a field gets what was typed early, a question is never answered by it."""
         self.set_focus(widget)
+        early, self._early = self._early, []
         if isinstance(widget, Input):
-            for key in self.early:
+            self._field = widget
+            for key in early:
                 widget.post_message(key)
-        self.early.clear()
+
+    def take_early(self, key: events.Key) -> None:
+        """A key that came before the dialog had a focus."""
+        if self._field is not None:
+            self._field.post_message(key)
+        else:
+            self._early.append(key)
 
     def answer(self, value: T) -> None:
         """Closes the dialog with this answer; the first one counts."""
