@@ -105,7 +105,6 @@ class ConsoleApp(GlobalActs, inherit_bindings=False):
         self._painted_arrived = 0
         self._ticks = 0
         self._is_frozen_heap = False
-        self._sent_on: events.Key | None = None
         for own in OWN_THEMES:
             self.register_theme(own)
         self.theme = name
@@ -130,20 +129,23 @@ class ConsoleApp(GlobalActs, inherit_bindings=False):
                     loop.add_signal_handler(number, self.leave)
             terminal.watch(lambda: loop.call_soon_threadsafe(self.leave))
 
-    def on_key(self, event: events.Key) -> None:
-        """A key that came for where the focus was goes to the field where it is now: people type ahead."""
-        if event is self._sent_on or not event.is_printable or not self.screen_stack:
-            return
-        field, top = self.focused, self.screen
-        again = events.Key(event.key, event.character)
-        if isinstance(field, Input | TextArea):
-            event.prevent_default()
-            self._sent_on = again
-            field.post_message(again)
-        elif field is None and isinstance(top, Modal):
-            event.prevent_default()
-            self._sent_on = again
-            top.take_early(again)
+    async def on_event(self, event: events.Event) -> None:
+        """Keys are carried out in the order in which they came: people type ahead."""
+        if not (isinstance(event, events.Key) and not event.is_forwarded and await self._take(event)):
+            await super().on_event(event)
+
+    async def _take(self, key: events.Key) -> bool:
+        """Carries a key out here and now where it is no text; left to the widgets it would be done after the
+        next one has been sent to where the focus was. A dialog that is not up yet gets it first of all."""
+        if not self.screen_stack:
+            return False
+        top, field = self.screen, self.focused
+        if isinstance(top, Modal) and not top.is_up:
+            top.take_early(key)
+            return True
+        if isinstance(field, Input | TextArea) or not isinstance(top, ConsoleScreen):
+            return False
+        return await self._check_bindings(key.key, priority=True) or await self._check_bindings(key.key)
 
     async def on_unmount(self) -> None:
         """Closes the connections."""

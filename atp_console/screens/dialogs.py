@@ -81,6 +81,8 @@ class Question(Modal[str]):
         Binding("escape,q", "leave", show=False),
     ]
 
+    takes_early = False
+
     def __init__(self, look: Look, title: str, text: Sequence[str], choices: Sequence[Choice]) -> None:
         super().__init__()
         self._choices = choices

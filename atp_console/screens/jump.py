@@ -95,6 +95,7 @@ class Jump(Modal[str]):
         """Drawn at once."""
         for pane in self.query(Pane):
             pane.repaint()
+        self.start_in(None)
 
     def _words(self, width: int) -> list[Line]:
         tabs = sum(1 for one in self.targets if one.action_id)

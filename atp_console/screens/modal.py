@@ -11,7 +11,6 @@ from typing import Generic, TypeVar
 from textual import events
 from textual.screen import ModalScreen
 from textual.widget import Widget
-from textual.widgets import Input
 
 T = TypeVar("T")
 
@@ -20,27 +19,26 @@ class Modal(ModalScreen[T], Generic[T]):
     """Base of all dialogs."""
 
     is_answered = False
+    is_up = False
+    """It has been laid out and takes keys."""
+    takes_early = True
+    """What was typed before that is for it; not for a question, which nobody answers unseen."""
 
     def __init__(self) -> None:
         super().__init__()
         self._early: list[events.Key] = []
-        self._field: Input | None = None
 
-    def start_in(self, widget: Widget) -> None:
-        """Puts the focus there at the start; a field gets what was typed early, a question is never answered by it."""
+    def start_in(self, widget: Widget | None) -> None:
+        """Puts the focus there, once all is laid out, and gives it what was typed early."""
+        self.is_up = True
         self.set_focus(widget)
         early, self._early = self._early, []
-        if isinstance(widget, Input):
-            self._field = widget
-            for key in early:
-                widget.post_message(key)
+        for key in early if self.takes_early else ():
+            (widget or self).post_message(key)
 
     def take_early(self, key: events.Key) -> None:
-        """A key that came before the dialog had a focus."""
-        if self._field is not None:
-            self._field.post_message(key)
-        else:
-            self._early.append(key)
+        """A key that came before the dialog is up."""
+        self._early.append(key)
 
     def answer(self, value: T) -> None:
         """Closes the dialog with this answer; the first one counts."""

@@ -40,7 +40,7 @@ async def test_a_walk_in_a_real_terminal(tmp_path: Path) -> None:
             terminal.press("d")
             terminal.see("Drain", "No")
             terminal.press("Escape")
-            terminal.see("ATP Models", without="No new calls")
+            terminal.see("ATP Models", without="Drain it?")
             terminal.press("?")
             terminal.type("playground")
             terminal.press("Enter")
