@@ -96,7 +96,7 @@ CHECKS = (
         15,
         "Asked and served with tries in every list",
         "console, page, export",
-        (f"{_ACTS}::test_export_writes", f"{_GOLDENS}::test_live", f"{_WEB}::grows_in_place"),
+        (f"{_TUI}taking.py::export", f"{_GOLDENS}::test_live", f"{_WEB}::grows_in_place"),
     ),
     Check(
         16,
